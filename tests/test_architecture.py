@@ -27,25 +27,100 @@ ALLOWED: dict[str, set[str]] = {
     "policy": {"errors", "oci", "checks.model", "resources"},
     "report": {"errors", "oci", "checks.model", "resources", "policy", "facts.model"},
     "admission": {"errors", "oci", "service", "facts", "checks", "policy", "signing", "transparency"},
-    "store": {*_BASE, "settings", "oci", "service", "transparency", "signing", "facts", "distribution",
-              "checks", "policy", "report", "admission", "enforcement"},
-    "web": {*_BASE, "settings", "oci", "service", "transparency", "signing", "facts", "distribution",
-            "checks", "policy", "report", "admission", "enforcement"},
-    "wiring": {*_BASE, "settings", "oci", "service", "transparency", "signing", "facts", "distribution", "checks",
-               "policy", "report", "admission", "enforcement", "execution", "store", "web"},
+    "store": {
+        *_BASE,
+        "settings",
+        "oci",
+        "service",
+        "transparency",
+        "signing",
+        "facts",
+        "distribution",
+        "checks",
+        "policy",
+        "report",
+        "admission",
+        "enforcement",
+    },
+    "web": {
+        *_BASE,
+        "settings",
+        "oci",
+        "service",
+        "transparency",
+        "signing",
+        "facts",
+        "distribution",
+        "checks",
+        "policy",
+        "report",
+        "admission",
+        "enforcement",
+    },
+    "wiring": {
+        *_BASE,
+        "settings",
+        "oci",
+        "service",
+        "transparency",
+        "signing",
+        "facts",
+        "distribution",
+        "checks",
+        "policy",
+        "report",
+        "admission",
+        "enforcement",
+        "execution",
+        "store",
+        "web",
+    },
 }
 ALLOWED["processes"] = ALLOWED["wiring"] | {"wiring"}
 ALLOWED["cli"] = ALLOWED["processes"] | {"processes"}
 
 # Rooms where nothing may reach the outside: values in, values out.
 PURE = (
-    "errors", "service", "oci.digest", "oci.reference", "oci.media", "oci.manifest", "oci.config", "oci.strict_json",
-    "facts.model", "checks", "policy", "report", "signing", "transparency.merkle", "transparency.tiles",
-    "transparency.note", "transparency.proofs", "admission.states", "admission.review", "admission.ports",
-    "enforcement.view", "enforcement.decide",
+    "errors",
+    "service",
+    "oci.digest",
+    "oci.reference",
+    "oci.media",
+    "oci.manifest",
+    "oci.config",
+    "oci.strict_json",
+    "facts.model",
+    "checks",
+    "policy",
+    "report",
+    "signing",
+    "transparency.merkle",
+    "transparency.tiles",
+    "transparency.note",
+    "transparency.proofs",
+    "admission.states",
+    "admission.review",
+    "admission.ports",
+    "enforcement.view",
+    "enforcement.decide",
 )
-OUTSIDE = {"asyncio", "aiohttp", "socket", "subprocess", "sqlite3", "sqlalchemy", "docker", "os", "shutil", "tempfile",
-           "urllib.request", "http.client", "time", "threading", "multiprocessing"}
+OUTSIDE = {
+    "asyncio",
+    "aiohttp",
+    "socket",
+    "subprocess",
+    "sqlite3",
+    "sqlalchemy",
+    "docker",
+    "os",
+    "shutil",
+    "tempfile",
+    "urllib.request",
+    "http.client",
+    "time",
+    "threading",
+    "multiprocessing",
+}
 
 
 def modules() -> dict[str, Path]:
@@ -91,7 +166,9 @@ def chains() -> list[str]:
             if ours.startswith("__version__"):
                 continue
             if not allowed(room, ours):
-                broken.append(f"{path.relative_to(PACKAGE.parent)}:{line}: {room} -> {ours} (may: {', '.join(sorted(ALLOWED[room]))})")
+                broken.append(
+                    f"{path.relative_to(PACKAGE.parent)}:{line}: {room} -> {ours} (may: {', '.join(sorted(ALLOWED[room]))})"
+                )
     return broken
 
 

@@ -1,0 +1,1 @@
+"""The OCI distribution protocol, both ends: a client for any registry, and the embedded registry's server."""

@@ -1,0 +1,1 @@
+"""What an image is: digests, references, media types, manifests, configurations, layouts. Values first, files last."""
