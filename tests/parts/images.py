@@ -177,7 +177,7 @@ def build_image(
     if subject:
         manifest["subject"] = dict(subject)
     blobs = {digest_of(blob): blob for blob in (config_bytes, *packed)}
-    platform = {key: str(document[key]) for key in ("architecture", "os", "variant") if key in document}
+    platform: dict[str, str] = {key: str(document[key]) for key in ("architecture", "os", "variant") if key in document}
     return BuiltImage(canonical(manifest), config_bytes, blobs, media_type, tars, platform)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from tests.parts.images import (
     write_oci_archive,
 )
 from tests.parts.layouts import blobs_of
+from tests.parts.process import Tool
 
 
 def test_the_same_arguments_give_the_same_digest() -> None:
@@ -64,30 +63,20 @@ def test_an_index_carries_the_platform_and_blobs_of_each_image() -> None:
     assert {index.digest, *(image.digest for image in index.images)} <= set(blobs_of(index))
 
 
-def _skopeo(*arguments: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads(
-        subprocess.run(["skopeo", *arguments], check=True, capture_output=True, text=True).stdout
-    )
-    return found
-
-
 @pytest.mark.real
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
-def test_skopeo_reads_every_form_and_agrees_on_the_digest(tmp_path: Path) -> None:
-    image = good_service(runs=shutil.which("busybox") is not None)
+def test_skopeo_reads_every_form_and_agrees_on_the_digest(skopeo: Tool, busybox: str, tmp_path: Path) -> None:
+    image = good_service(runs=True)
     write_layout(tmp_path / "oci", image, "1.0.0")
     write_oci_archive(tmp_path / "oci.tar", image, "1.0.0")
     write_docker_archive(tmp_path / "docker.tar", image, "example/service:1.0.0")
-    assert _skopeo("inspect", f"oci:{tmp_path}/oci:1.0.0")["Digest"] == image.digest
-    assert _skopeo("inspect", f"oci-archive:{tmp_path}/oci.tar:1.0.0")["Digest"] == image.digest
-    config = _skopeo("inspect", "--config", "--raw", f"docker-archive:{tmp_path}/docker.tar")
-    assert config == json.loads(image.config)
+    for name in (f"oci:{tmp_path}/oci:1.0.0", f"oci-archive:{tmp_path}/oci.tar:1.0.0"):
+        assert json.loads(skopeo("inspect", name).stdout)["Digest"] == image.digest
+    config = skopeo("inspect", "--config", "--raw", f"docker-archive:{tmp_path}/docker.tar").stdout
+    assert json.loads(config) == json.loads(image.config)
 
 
 @pytest.mark.real
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
-def test_skopeo_reads_a_layout_of_several_platforms(tmp_path: Path) -> None:
+def test_skopeo_reads_a_layout_of_several_platforms(skopeo: Tool, tmp_path: Path) -> None:
     index = build_oci_layout(tmp_path / "oci", platforms=["linux/amd64", "linux/arm64"], tag="2")
     assert isinstance(index, BuiltIndex)
-    raw = _skopeo("inspect", "--raw", f"oci:{tmp_path}/oci:2")
-    assert raw == json.loads(index.manifest)
+    assert json.loads(skopeo("inspect", "--raw", f"oci:{tmp_path}/oci:2").stdout) == json.loads(index.manifest)

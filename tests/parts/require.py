@@ -1,0 +1,21 @@
+"""What is not on this machine: skipped with the reason, or failed when real parts are required."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def required() -> bool:
+    return os.environ.get("GEF_REGISTRY_REQUIRE_REAL") == "1"
+
+
+def require(part: str, available: bool, why: str) -> None:
+    """Goes on when `available`. Else skips the test, or fails it under GEF_REGISTRY_REQUIRE_REAL=1."""
+    if available:
+        return
+    message = f"{part} is needed: {why}"
+    if required():
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
