@@ -1,13 +1,19 @@
-"""Session fixtures for the real parts. Each skips, or fails when real parts are required, if its part is missing."""
+"""Session fixtures for the real parts. Each skips, or fails when real parts are required, if its part is missing.
+
+Hypothesis profiles: `default` has no deadlines (two busy cores are no bug) and repeats itself exactly under CI=true;
+`fuzz` looks much longer (`make fuzz`).
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.parts import dockerd as dockerd_part
 from tests.parts import registry as registry_part
@@ -17,10 +23,16 @@ from tests.parts.process import Process, Tool
 from tests.parts.registry import DockerRegistry
 from tests.parts.require import require
 
+settings.register_profile(
+    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=os.environ.get("CI") == "true"
+)
+settings.register_profile("fuzz", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=2000)
+settings.load_profile("default")
+
 
 def _tool(name: str, factory: pytest.TempPathFactory, *words: str) -> Tool:
     why = tools.missing(name)
-    require(name, why is None, why or "")
+    require(name, why is None, why or "", obtainable=tools.buildable(name))
     return tools.tool(name, factory.mktemp(name), *words)
 
 

@@ -29,6 +29,11 @@ def find(name: str) -> str | None:
     return shutil.which(name, path=str(cache_directory() / "bin")) or shutil.which(name)
 
 
+def buildable(name: str) -> bool:
+    """Whether this machine can have the program at all: those built from source need Go."""
+    return "needs Go" not in PROVIDED_BY[name] or shutil.which("go") is not None
+
+
 def missing(name: str) -> str | None:
     return None if find(name) else f"{name} not installed: {PROVIDED_BY[name]}"
 
