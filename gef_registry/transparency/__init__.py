@@ -1,5 +1,5 @@
 """The transparency log: an append-only Merkle log of everything the gate decided, in C2SP formats.
 
 `merkle`, `tiles`, `note` and `proofs` are pure and are all a verifier needs; `layout` names the files; `local`,
-`recovery` and `sequencer` write a log in a directory; `reader` reads one from anywhere; `audit` re-hashes one.
+`recovery`, `commit` and `sequencer` write a log in a directory; `reader` reads one from anywhere; `audit` re-hashes one.
 """
