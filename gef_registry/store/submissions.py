@@ -1,0 +1,415 @@
+"""Submissions and everything that is decided about them (`admission.ports.Submissions`).
+
+Each method is one transaction that checks the recorded state before it changes it, so that two workers, or one worker
+twice, cannot both take a step.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gef_registry.admission.ports import (
+    Judgement,
+    Logged,
+    LogPosition,
+    Part,
+    Request,
+    SignedStatement,
+    Submission,
+)
+from gef_registry.admission.review import Opinion, Review
+from gef_registry.admission.states import ACTIVE, RUNNABLE, Event, State, next_state
+from gef_registry.errors import Conflict, Denied, NotFound
+from gef_registry.oci.digest import Digest
+from gef_registry.store.catalogue import upsert
+from gef_registry.store.database import Database, now_text
+from gef_registry.store.schema import reports, reservations, reviews, revocations, statements, submissions
+
+
+class SqlSubmissions:
+    """See `admission.ports.Submissions` for what each method promises."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, request: Request) -> Submission:
+        async with self._database.write() as connection:
+            await _refuse_revoked(connection, request)
+            await _refuse_taken(connection, request)
+            row = (
+                await connection.execute(
+                    select(submissions)
+                    .where(
+                        submissions.c.repository == request.repository,
+                        submissions.c.tag == request.tag,
+                        submissions.c.digest == str(request.digest),
+                        submissions.c.state.in_([*ACTIVE, State.ADMITTED]),
+                    )
+                    .order_by(submissions.c.number.desc())
+                    .limit(1)
+                )
+            ).first()
+            if row is None:
+                row = await _insert(connection, request)
+        return _submission(row)
+
+    async def get(self, submission_id: str) -> Submission:
+        async with self._database.read() as connection:
+            return _submission(await _row(connection, submission_id))
+
+    async def listing(
+        self,
+        *,
+        states: Sequence[State] = (),
+        account: str | None = None,
+        repository: str | None = None,
+        digest: Digest | None = None,
+        limit: int = 100,
+    ) -> list[Submission]:
+        """The newest first."""
+        query = select(submissions).order_by(submissions.c.number.desc()).limit(limit)
+        if states:
+            query = query.where(submissions.c.state.in_(list(states)))
+        if account is not None:
+            query = query.where(submissions.c.account == account)
+        if repository is not None:
+            query = query.where(submissions.c.repository == repository)
+        if digest is not None:
+            query = query.where(submissions.c.digest == str(digest))
+        async with self._database.read() as connection:
+            return [_submission(row) for row in await connection.execute(query)]
+
+    async def queued(self, account: str) -> int:
+        """How many submissions of an account wait for a judge or are being judged."""
+        query = (
+            select(func.count())
+            .select_from(submissions)
+            .where(submissions.c.account == account, submissions.c.state.in_([State.RECEIVED, State.JUDGING]))
+        )
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def admitted(self, repository: str, tag: str) -> Digest | None:
+        async with self._database.read() as connection:
+            held = await _holder(connection, repository, tag)
+        return Digest.parse(held) if held else None
+
+    async def claim(self, *, lease_s: float) -> Submission | None:
+        now = datetime.now(UTC)
+        free = or_(submissions.c.lease_until.is_(None), submissions.c.lease_until < now_text(now))
+        async with self._database.write() as connection:
+            row = (
+                await connection.execute(
+                    select(submissions)
+                    .where(submissions.c.state.in_([*RUNNABLE, State.JUDGING]), free)
+                    .order_by(submissions.c.number)
+                    .limit(1)
+                )
+            ).first()
+            if row is None:
+                return None
+            values: dict[str, Any] = {"lease_until": now_text(now + timedelta(seconds=lease_s))}
+            if row.state == State.RECEIVED:
+                values["state"] = next_state(State.RECEIVED, Event.CLAIMED)
+            return await _change(connection, row.id, **values)
+
+    async def renew(self, submission_id: str, *, lease_s: float) -> None:
+        until = now_text(datetime.now(UTC) + timedelta(seconds=lease_s))
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(submissions).where(submissions.c.id == submission_id).values(lease_until=until)
+            )
+
+    async def release(self, submission_id: str, *, retry_s: float = 0.0) -> None:
+        """Ends the lease; nobody claims it again for `retry_s` seconds. JUDGING goes back to RECEIVED."""
+        until = now_text(datetime.now(UTC) + timedelta(seconds=retry_s)) if retry_s else None
+        async with self._database.write() as connection:
+            row = await _row(connection, submission_id)
+            values: dict[str, Any] = {"lease_until": until}
+            if row.state == State.JUDGING:
+                values["state"] = next_state(State.JUDGING, Event.RELEASED)
+            await _change(connection, submission_id, **values)
+
+    async def release_all(self) -> int:
+        """At the start of the only process on this database: leases of its dead predecessor end. Returns how many."""
+        async with self._database.write() as connection:
+            judging = await connection.execute(
+                update(submissions)
+                .where(submissions.c.state == State.JUDGING)
+                .values(state=next_state(State.JUDGING, Event.RELEASED), lease_until=None)
+            )
+            others = await connection.execute(
+                update(submissions).where(submissions.c.lease_until.is_not(None)).values(lease_until=None)
+            )
+        return judging.rowcount + others.rowcount
+
+    async def judged(self, submission_id: str, judgement: Judgement) -> Submission:
+        async with self._database.write() as connection:
+            row = await _row(connection, submission_id)
+            await connection.execute(
+                upsert(connection, reports)
+                .values(digest=str(judgement.report_digest), body=judgement.report)
+                .on_conflict_do_nothing()
+            )
+            return await _change(
+                connection,
+                submission_id,
+                state=next_state(State(row.state), judgement.event),
+                reasons=json.dumps(judgement.reasons),
+                decision=judgement.decision,
+                approvals=judgement.approvals,
+                policy_name=judgement.policy_name,
+                policy_digest=str(judgement.policy_digest),
+                report_digest=str(judgement.report_digest),
+                service=json.dumps(dict(judgement.service)) if judgement.service is not None else None,
+                parts=json.dumps([_part_document(part) for part in judgement.parts]),
+            )
+
+    async def parts(self, submission_id: str) -> tuple[Part, ...]:
+        async with self._database.read() as connection:
+            row = await _row(connection, submission_id)
+        return tuple(_part(document) for document in json.loads(row.parts))
+
+    async def reserve(self, submission_id: str) -> Submission:
+        async with self._database.write() as connection:
+            row = await _row(connection, submission_id)
+            await connection.execute(
+                upsert(connection, reservations)
+                .values(
+                    repository=row.repository,
+                    tag=row.tag,
+                    digest=row.digest,
+                    submission=row.id,
+                    reserved_at=now_text(),
+                )
+                .on_conflict_do_nothing()
+            )
+            holder = await _holder(connection, row.repository, row.tag)
+            if holder == row.digest:
+                return await _change(connection, row.id, state=next_state(State(row.state), Event.NAME_RESERVED))
+            reason = f"{row.repository}:{row.tag} already means {holder}; a trusted name never changes"
+            return await _change(
+                connection,
+                row.id,
+                state=next_state(State(row.state), Event.NAME_TAKEN),
+                reasons=json.dumps([reason]),
+                lease_until=None,
+            )
+
+    async def signed(self, submission_id: str, signed: Sequence[SignedStatement]) -> Submission:
+        async with self._database.write() as connection:
+            row = await _row(connection, submission_id)
+            if row.state != State.RESERVED:
+                return _submission(row)
+            for position, item in enumerate(signed):
+                await connection.execute(
+                    insert(statements).values(
+                        submission=row.id,
+                        position=position,
+                        kind=item.kind,
+                        part=str(item.part),
+                        statement=item.statement,
+                        leaf=item.leaf,
+                        signature=item.signature,
+                    )
+                )
+            return await _change(connection, row.id, state=next_state(State.RESERVED, Event.STATEMENTS_SIGNED))
+
+    async def statements(self, submission_id: str) -> tuple[SignedStatement, ...]:
+        async with self._database.read() as connection:
+            rows = await _statement_rows(connection, submission_id)
+        return tuple(_statement(row) for row in rows)
+
+    async def logged(self, submission_id: str, positions: Sequence[LogPosition]) -> Submission:
+        async with self._database.write() as connection:
+            row = await _row(connection, submission_id)
+            if row.state != State.SIGNED:
+                return _submission(row)
+            for position, logged in enumerate(positions):
+                await connection.execute(
+                    update(statements)
+                    .where(statements.c.submission == row.id, statements.c.position == position)
+                    .values(log_index=logged.index, proof=b"".join(logged.proof), checkpoint=logged.checkpoint)
+                )
+            return await _change(connection, row.id, state=next_state(State.SIGNED, Event.STATEMENTS_LOGGED))
+
+    async def positions(self, submission_id: str) -> tuple[Logged, ...]:
+        async with self._database.read() as connection:
+            rows = await _statement_rows(connection, submission_id)
+        return tuple(Logged(_statement(row), _position(row)) for row in rows)
+
+    async def review(self, submission_id: str, review: Review, *, event: Event | None) -> Submission:
+        async with self._database.write() as connection:
+            row = await _row(connection, submission_id)
+            if row.state != State.WAITING:
+                raise Conflict(f"submission {submission_id} is {row.state}; only one that is waiting can be reviewed")
+            try:
+                await connection.execute(
+                    insert(reviews).values(
+                        submission=submission_id,
+                        reviewer=review.reviewer,
+                        opinion=review.opinion,
+                        comment=review.comment,
+                        at=now_text(review.at),
+                    )
+                )
+            except IntegrityError as error:
+                raise Conflict(f"{review.reviewer} has already reviewed submission {submission_id}") from error
+            if event is None:
+                return _submission(row)
+            values: dict[str, Any] = {"state": next_state(State.WAITING, event), "lease_until": None}
+            if event is Event.REJECTION:
+                values["reasons"] = json.dumps([f"rejected by {review.reviewer}: {review.comment}"])
+            return await _change(connection, submission_id, **values)
+
+    async def reviews(self, submission_id: str) -> tuple[Review, ...]:
+        query = select(reviews).where(reviews.c.submission == submission_id).order_by(reviews.c.at)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(
+            Review(row.reviewer, Opinion(row.opinion), row.comment, datetime.fromisoformat(row.at)) for row in rows
+        )
+
+    async def report(self, digest: Digest) -> bytes:
+        """A judgement's report. Raises NotFound."""
+        async with self._database.read() as connection:
+            body = (await connection.execute(select(reports.c.body).where(reports.c.digest == str(digest)))).scalar()
+        if body is None:
+            raise NotFound(f"there is no report {digest}")
+        return bytes(body)
+
+    async def service(self, submission_id: str) -> dict[str, Any] | None:
+        """The described service of a judged submission."""
+        async with self._database.read() as connection:
+            row = await _row(connection, submission_id)
+        return json.loads(row.service) if row.service else None
+
+
+async def _refuse_revoked(connection: AsyncConnection, request: Request) -> None:
+    row = (await connection.execute(select(revocations).where(revocations.c.digest == str(request.digest)))).first()
+    if row is not None:
+        raise Denied(f"{request.digest} was revoked on {row.at[:10]}: {row.reason}", hint="push a corrected version")
+
+
+async def _refuse_taken(connection: AsyncConnection, request: Request) -> None:
+    holder = await _holder(connection, request.repository, request.tag)
+    if holder is not None and holder != str(request.digest):
+        raise Conflict(
+            f"{request.repository}:{request.tag} already means {holder}; a trusted name never changes",
+            hint="push it under a new tag",
+        )
+
+
+async def _holder(connection: AsyncConnection, repository: str, tag: str) -> str | None:
+    query = select(reservations.c.digest).where(reservations.c.repository == repository, reservations.c.tag == tag)
+    return (await connection.execute(query)).scalar()
+
+
+async def _insert(connection: AsyncConnection, request: Request) -> Row[Any]:
+    number = int((await connection.execute(select(func.coalesce(func.max(submissions.c.number), 0)))).scalar_one()) + 1
+    submission_id = f"s{number}-{secrets.token_hex(4)}"
+    now = now_text()
+    await connection.execute(
+        insert(submissions).values(
+            id=submission_id,
+            number=number,
+            repository=request.repository,
+            tag=request.tag,
+            digest=str(request.digest),
+            media_type=request.media_type,
+            size=request.size,
+            account=request.account,
+            held_in=request.held_in,
+            source=request.source,
+            state=State.RECEIVED,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    return await _row(connection, submission_id)
+
+
+async def _row(connection: AsyncConnection, submission_id: str) -> Row[Any]:
+    row = (await connection.execute(select(submissions).where(submissions.c.id == submission_id))).first()
+    if row is None:
+        raise NotFound(f"there is no submission {submission_id[:80]!r}")
+    return row
+
+
+async def _change(connection: AsyncConnection, submission_id: str, **values: Any) -> Submission:
+    await connection.execute(
+        update(submissions).where(submissions.c.id == submission_id).values(updated_at=now_text(), **values)
+    )
+    return _submission(await _row(connection, submission_id))
+
+
+async def _statement_rows(connection: AsyncConnection, submission_id: str) -> Sequence[Row[Any]]:
+    query = select(statements).where(statements.c.submission == submission_id).order_by(statements.c.position)
+    return (await connection.execute(query)).all()
+
+
+def _submission(row: Any) -> Submission:
+    return Submission(
+        id=row.id,
+        request=Request(
+            repository=row.repository,
+            tag=row.tag,
+            digest=Digest.parse(row.digest),
+            media_type=row.media_type,
+            size=row.size,
+            account=row.account,
+            held_in=row.held_in,
+            source=row.source,
+        ),
+        state=State(row.state),
+        created_at=datetime.fromisoformat(row.created_at),
+        updated_at=datetime.fromisoformat(row.updated_at),
+        reasons=tuple(json.loads(row.reasons)),
+        decision=row.decision,
+        approvals=row.approvals,
+        policy_name=row.policy_name,
+        policy_digest=Digest.parse(row.policy_digest) if row.policy_digest else None,
+        report_digest=Digest.parse(row.report_digest) if row.report_digest else None,
+    )
+
+
+def _statement(row: Any) -> SignedStatement:
+    return SignedStatement(
+        kind=row.kind,
+        part=Digest.parse(row.part),
+        statement=bytes(row.statement),
+        leaf=bytes(row.leaf),
+        signature=bytes(row.signature),
+    )
+
+
+def _position(row: Any) -> LogPosition:
+    proof = bytes(row.proof)
+    return LogPosition(row.log_index, tuple(proof[i : i + 32] for i in range(0, len(proof), 32)), row.checkpoint)
+
+
+def _part_document(part: Part) -> dict[str, Any]:
+    document = asdict(part)
+    document["digest"] = str(part.digest)
+    document["config_digest"] = str(part.config_digest) if part.config_digest else None
+    return document
+
+
+def _part(document: dict[str, Any]) -> Part:
+    config = document["config_digest"]
+    return Part(
+        digest=Digest.parse(document["digest"]),
+        media_type=document["media_type"],
+        size=document["size"],
+        config_digest=Digest.parse(config) if config else None,
+        platform=document["platform"],
+    )
