@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, false, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Table, and_, delete, false, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -130,8 +130,8 @@ class SqlCatalogue:
         row = (
             await connection.execute(
                 select(tags.c.digest, revocations.c.reason, revocations.c.at)
-                .select_from(tags.outerjoin(revocations, revocations.c.digest == tags.c.digest))
-                .where(tags.c.repository == repository, tags.c.tag == tag, _visible(tags, repository, viewer))
+                .select_from(tags.outerjoin(revocations, _ended(tags)))
+    XX
             )
         ).first()
         if row is None:
@@ -297,3 +297,8 @@ def _visible_anywhere(table: Table, viewer: Viewer) -> ColumnElement[bool]:
     own = [table.c.account == viewer.account] if viewer.account is not None else []
     reviewed = [table.c.repository.startswith(prefix, autoescape=True) for prefix in viewer.reviews]
     return or_(table.c.public.is_(True), *own, *reviewed)
+
+
+def _ended(table: Table) -> ColumnElement[bool]:
+    """The row's digest has a revocation that is in the log already (nothing has an effect before it is logged)."""
+    return and_(revocations.c.digest == table.c.digest, revocations.c.log_index.is_not(None))
