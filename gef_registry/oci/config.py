@@ -60,8 +60,9 @@ def parse_config(raw: bytes, *, what: str = "image configuration") -> ImageConfi
     config = _object(document, "config", what)
     _refuse_shadowed_keys(config, f"{what}: config")
     rootfs = _object(document, "rootfs", what)
-    if rootfs.get("type") != "layers":
-        raise BadInput(f"{what}: rootfs.type is {rootfs.get('type')!r}, expected 'layers'")
+    _refuse_shadowed_keys(rootfs, f"{what}: rootfs")
+    if (kind := _text(rootfs, "type", f"{what}: rootfs")) != "layers":
+        raise BadInput(f"{what}: rootfs.type is {kind[:100]!r}, expected 'layers'")
     return ImageConfig(
         raw=raw,
         digest=Digest.of(raw),
@@ -74,11 +75,11 @@ def parse_config(raw: bytes, *, what: str = "image configuration") -> ImageConfi
         cmd=_strings(config, "Cmd", what),
         env=_strings(config, "Env", what),
         working_dir=_text(config, "WorkingDir", what),
-        labels=_labels(config.get("Labels"), what),
+        labels=_labels(_lookup(config, "Labels"), what),
         volumes=_keys(config, "Volumes", what),
         exposed_ports=_keys(config, "ExposedPorts", what),
         diff_ids=tuple(Digest.parse(d) for d in _strings(rootfs, "diff_ids", what)),
-        history=_history(document.get("history"), what),
+        history=_history(_lookup(document, "history"), what),
     )
 
 
@@ -88,7 +89,7 @@ def _refuse_shadowed_keys(document: dict[str, Any], what: str) -> None:
     for key in document:
         other = seen.setdefault(key.casefold(), key)
         if other != key:
-            raise BadInput(f"{what}: the keys {other!r} and {key!r} differ only in letter case")
+            raise BadInput(f"{what}: the keys {other[:100]!r} and {key[:100]!r} differ only in letter case")
 
 
 def _lookup(document: dict[str, Any], key: str) -> Any:
@@ -143,12 +144,14 @@ def _history(value: Any, what: str) -> tuple[HistoryEntry, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise BadInput(f"{what}: history is not a list of objects")
-    return tuple(
-        HistoryEntry(
-            created_by=_text(item, "created_by", f"{what}: history"),
-            created=_text(item, "created", f"{what}: history") or None,
-            empty_layer=item.get("empty_layer") is True,
-            comment=_text(item, "comment", f"{what}: history"),
-        )
-        for item in value
+    return tuple(_history_entry(item, f"{what}: history") for item in value)
+
+
+def _history_entry(item: dict[str, Any], what: str) -> HistoryEntry:
+    _refuse_shadowed_keys(item, what)
+    return HistoryEntry(
+        created_by=_text(item, "created_by", what),
+        created=_text(item, "created", what) or None,
+        empty_layer=_lookup(item, "empty_layer") is True,
+        comment=_text(item, "comment", what),
     )

@@ -2,7 +2,8 @@
 
 Whoever parses hashed bytes keeps the bytes: `raw` is what was received and what is passed on. Parsing is strict about
 what decides identity (media types, digests, sizes, duplicate keys) and tolerant of unknown fields, as the specification asks.
-A document with both `layers` and `manifests` is refused (CVE-2021-41190).
+A document with both `layers` and `manifests` is refused (CVE-2021-41190), in any spelling: Go reads `LAYERS` as `layers`,
+so a known key in other letters would be one image to us and another to the engine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from gef_registry.oci.digest import Digest
 
 MAX_MANIFEST_BYTES = 4 << 20
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_KEYS = {
+    key.casefold(): key
+    for key in (
+        *("schemaVersion", "mediaType", "config", "layers", "manifests", "annotations", "subject", "artifactType"),
+        *("fsLayers", "history", "signatures", "digest", "size", "platform", "urls", "data"),
+        *("os", "architecture", "variant", "os.version", "os.features", "features"),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,11 +124,14 @@ def parse_manifest(
     Raises BadInput for anything ambiguous: contradicting media types, schema 1, both kinds at once, bad descriptors.
     """
     document = strict_json.load_object(raw, what=what, max_bytes=MAX_MANIFEST_BYTES, fold_case=True)
-    if document.get("schemaVersion") != 2:
+    _refuse_other_spellings(document, what)
+    version = document.get("schemaVersion")
+    if type(version) is not int or version != 2:
         raise BadInput(
-            f"{what}: schemaVersion is {document.get('schemaVersion')!r}, expected 2",
-            hint="push it with a current client",
+            f"{what}: schemaVersion is {str(version)[:40]}, expected 2", hint="push it with a current client"
         )
+    if "fsLayers" in document:
+        raise BadInput(f"{what}: it also holds a schema 1 image (fsLayers)", hint="push it with a current client")
     kind = _media_type(document, media_type, what)
     digest = Digest.of(raw, algorithm)
     common: dict[str, Any] = {
@@ -138,6 +150,13 @@ def parse_manifest(
     return Manifest(config=config, layers=_descriptors(document.get("layers"), f"{what}: layers"), **common)
 
 
+def _refuse_other_spellings(document: dict[str, Any], what: str) -> None:
+    for key in document:
+        known = _KEYS.get(key.casefold())
+        if known is not None and known != key:
+            raise BadInput(f"{what}: the key {key[:100]!r} is spelt {known!r}")
+
+
 def _media_type(document: dict[str, Any], given: str | None, what: str) -> str:
     stated = _optional_text(document, "mediaType", what)
     has_layers, has_manifests = ("layers" in document or "config" in document), "manifests" in document
@@ -148,7 +167,7 @@ def _media_type(document: dict[str, Any], given: str | None, what: str) -> str:
     implied = media.OCI_INDEX if has_manifests else media.OCI_MANIFEST
     given = given.partition(";")[0].strip() if given else None
     if stated and given and stated != given:
-        raise BadInput(f"{what}: its mediaType is {stated!r} but it was sent as {given!r}")
+        raise BadInput(f"{what}: its mediaType is {stated[:200]!r} but it was sent as {given[:200]!r}")
     kind = stated or given or implied
     if kind not in (media.INDEXES if has_manifests else media.MANIFESTS):
         raise BadInput(f"{what}: media type {kind[:200]!r} does not fit its content or is not supported")
@@ -185,6 +204,7 @@ def _descriptors(value: Any, what: str) -> tuple[Descriptor, ...]:
 def _descriptor(value: Any, what: str) -> Descriptor:
     if not isinstance(value, dict):
         raise BadInput(f"{what}: expected a descriptor")
+    _refuse_other_spellings(value, what)
     kind, size, digest, urls = value.get("mediaType"), value.get("size"), value.get("digest"), value.get("urls") or []
     if not isinstance(kind, str) or not kind:
         raise BadInput(f"{what}: no mediaType")
@@ -211,6 +231,7 @@ def _platform(value: Any, what: str) -> Platform | None:
         return None
     if not isinstance(value, dict):
         raise BadInput(f"{what}: platform is not an object")
+    _refuse_other_spellings(value, what)
     parts = [value.get(key, "") for key in ("os", "architecture", "variant")]
     if not all(isinstance(part, str) and len(part) <= 64 for part in parts):
         raise BadInput(f"{what}: platform is not made of short strings")

@@ -8,6 +8,8 @@ A name is parsed once, at the border; what follows carries `Reference` or `Image
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -20,12 +22,28 @@ _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]{{1,5}})?", re.ASCII)
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_IMAGE_ID = re.compile(r"[a-f0-9]{64}", re.ASCII)
 _DOCKER_HUB = "docker.io"
 
 
 def is_repository(text: str) -> bool:
     """Is this a repository path of the distribution specification (without a host)?"""
     return len(text) <= MAX_NAME and _REPOSITORY.fullmatch(text) is not None
+
+
+def is_host(text: str) -> bool:
+    """Is this a host name, IPv4 address or bracketed IPv6 address, with an optional port?"""
+    if len(text) > MAX_NAME or _HOST.fullmatch(text) is None:
+        return False
+    name, colon, port = text.rpartition(":")
+    if colon and not port.endswith("]") and not 0 < int(port) < 1 << 16:
+        return False
+    if text.startswith("["):
+        with contextlib.suppress(ValueError):
+            ipaddress.IPv6Address((text if text.endswith("]") else name)[1:-1])
+            return True
+        return False
+    return True
 
 
 def is_tag(text: str) -> bool:
@@ -56,8 +74,10 @@ class Reference:
                 raise BadInput(
                     f"{text[:300]!r}: {tag[:140]!r} is not a tag; expected [A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}"
                 )
+        if _IMAGE_ID.fullmatch(rest):
+            raise BadInput(f"{text[:300]!r} is an image id, not a name", hint="write docker-daemon:ID")
         host, repository = _split_host(rest)
-        if _HOST.fullmatch(host) is None:
+        if not is_host(host):
             raise BadInput(f"{text[:300]!r}: {host[:260]!r} is not a host name with an optional port")
         if not is_repository(repository):
             raise BadInput(
@@ -171,8 +191,8 @@ def _path(path: str, text: str) -> str:
 
 
 def _layout_image(rest: str, *, archive: bool, text: str) -> LayoutImage:
-    if "@" in rest:
-        path, _, digest_text = rest.rpartition("@")
+    path, at, digest_text = rest.rpartition("@")
+    if at and digest_text.startswith(("sha256:", "sha512:")):
         return LayoutImage(_path(path, text), digest=Digest.parse(digest_text), archive=archive)
     path, colon, tag = rest.partition(":")
     return LayoutImage(_path(path, text), tag=tag if colon and tag else None, archive=archive)

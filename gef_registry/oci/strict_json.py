@@ -1,17 +1,26 @@
 """JSON that two parsers cannot read differently.
 
 Duplicate keys (also those that differ only in letter case, since Go matches case-insensitively), invalid UTF-8, NaN
-and infinities, lone surrogates, excessive depth and size are refused. Numbers stay integers or floats as written.
+and infinities (also `1e999`), lone surrogates, integers of more than 100 digits, excessive depth and size are refused.
+Numbers stay integers or floats as written.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any
 
 from gef_registry.errors import BadInput
 
 MAX_DEPTH = 64
+_MAX_DIGITS = 100
+# A string, or what is left of the document after an unclosed quote (which the parser refuses): linear on any input.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def loads(content: bytes, *, what: str, max_bytes: int = 4 << 20, fold_case: bool = False) -> Any:
@@ -21,13 +30,17 @@ def loads(content: bytes, *, what: str, max_bytes: int = 4 << 20, fold_case: boo
     _check_depth(content, what)
     try:
         text = content.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_pairs(what, fold_case), parse_constant=_constant(what))
+        value = json.loads(
+            text,
+            object_pairs_hook=_pairs(what, fold_case),
+            parse_constant=_constant(what),
+            parse_int=_integer(what),
+            parse_float=_float(what),
+        )
     except UnicodeDecodeError as error:
         raise BadInput(f"{what}: not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise BadInput(f"{what}: not JSON at line {error.lineno} column {error.colno}: {error.msg}") from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise BadInput(f"{what}: a number is out of range") from error
     if "\\u" in text:
         _check_surrogates(value, what)
     return value
@@ -78,27 +91,40 @@ def _constant(what: str) -> Any:
     return refuse
 
 
+def _integer(what: str) -> Any:
+    def read(text: str) -> int:
+        if len(text) > _MAX_DIGITS:
+            raise BadInput(f"{what}: an integer of {len(text)} digits, at most {_MAX_DIGITS} are read")
+        return int(text)
+
+    return read
+
+
+def _float(what: str) -> Any:
+    def read(text: str) -> float:
+        value = float(text)
+        if math.isinf(value):
+            raise BadInput(f"{what}: the number {text[:40]} is out of range")
+        return value
+
+    return read
+
+
 def _check_depth(content: bytes, what: str) -> None:
-    """Bounds nesting before the recursive parser sees it. Brackets inside strings only make this stricter, so they are skipped."""
+    """Bounds nesting before the recursive parser sees it, in whole-document passes: megabytes of brackets are quick.
+
+    Strings go, then everything but brackets; each round removes the innermost pairs, so what is left after as many
+    rounds as levels are allowed is too deep, or was never closed."""
     if content.count(b"[") + content.count(b"{") <= MAX_DEPTH:
         return
-    depth, in_string, escaped = 0, False, False
-    for byte in content:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise BadInput(f"{what}: nested deeper than {MAX_DEPTH} levels")
-        elif byte in b"]}":
-            depth -= 1
+    brackets = _STRING.sub(b"", content).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        remaining = brackets.replace(b"[]", b"")
+        if len(remaining) == len(brackets):
+            break
+        brackets = remaining
+    if b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH:
+        raise BadInput(f"{what}: nested deeper than {MAX_DEPTH} levels")
 
 
 def _check_surrogates(value: Any, what: str) -> None:
@@ -106,7 +132,7 @@ def _check_surrogates(value: Any, what: str) -> None:
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            if any(0xD800 <= ord(c) <= 0xDFFF for c in item):
+            if _SURROGATE.search(item):
                 raise BadInput(f"{what}: a string holds half of a surrogate pair")
         elif isinstance(item, dict):
             stack.extend(item.keys())
