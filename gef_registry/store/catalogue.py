@@ -66,6 +66,11 @@ class SqlCatalogue:
         async with self._database.write() as connection:
             await connection.execute(delete(uploads).where(uploads.c.id == upload_id))
 
+    async def count_uploads(self, account: str) -> int:
+        async with self._database.read() as connection:
+            query = select(func.count()).select_from(uploads).where(uploads.c.account == account)
+            return int((await connection.execute(query)).scalar_one())
+
     async def idle_uploads(self, before: str) -> list[str]:
         """Ids of uploads nobody touched since `before` (a stored time)."""
         async with self._database.read() as connection:
