@@ -136,7 +136,7 @@ class SqlCatalogue:
             await connection.execute(
                 select(tags.c.digest, revocations.c.reason, revocations.c.at)
                 .select_from(tags.outerjoin(revocations, _ended(tags)))
-    XX
+                .where(tags.c.repository == repository, tags.c.tag == tag, _visible(tags, repository, viewer))
             )
         ).first()
         if row is None:
