@@ -139,7 +139,8 @@ def memory_bytes(text: str) -> int | None:
 def suggest_memory(text: str) -> str | None:
     """`2g`, `2 GB` → `2GiB`."""
     match = _LOOSE_MEMORY.fullmatch(text.strip())
-    return f"{match[1]}{match[2].upper()}iB" if match else None
+    candidate = f"{match[1]}{match[2].upper()}iB" if match else ""
+    return candidate if memory_bytes(candidate) else None
 
 
 def is_web_address(text: str) -> bool:

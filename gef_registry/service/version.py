@@ -21,6 +21,11 @@ _SEMVER = re.compile(
     r"(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 )
 _SHORT = re.compile(rf"({_NUMBER})(?:\.({_NUMBER}))?")
+_LOOSE = re.compile(
+    r"\s*(?:v|version|release)?[-_. ]?"
+    r"([0-9]{1,9})(?:\.([0-9]{1,9}))?(?:\.([0-9]{1,9}))?(?:[-_.]([0-9A-Za-z.-]+))?",
+    re.IGNORECASE | re.ASCII,
+)
 
 Precedence = tuple[int, int, int, int, tuple[tuple[int, int, str], ...]]
 
@@ -68,9 +73,7 @@ def is_version(text: str) -> bool:
 
 def suggest_version(text: str) -> str | None:
     """A valid version near to the text: `v1.0`, `01.2`, `1.0-rc1`, `1.2.3.4`. None when there is no good guess."""
-    match = re.search(
-        r"([0-9]{1,9})(?:\.([0-9]{1,9}))?(?:\.([0-9]{1,9}))?(?:[-_.]([0-9A-Za-z.-]+))?", text[:MAX_LENGTH]
-    )
+    match = _LOOSE.match(text) if len(text) <= MAX_LENGTH else None
     if match is None:
         return None
     numbers = [str(int(n)) for n in match.groups()[:3] if n is not None]
