@@ -1,0 +1,1 @@
+"""The gate's face: registry, tokens, API, log, webhooks, pages. Handlers parse, call one thing, answer."""
