@@ -99,10 +99,9 @@ class TokenIssuer:
         except (JoseError, ValueError) as error:
             raise Denied("the registry token is not valid here", hint="log in again") from error
         now = self._now()
-        times = claims.get("nbf"), claims.get("exp")
-        if not all(isinstance(time, int) for time in times):
+        not_before, expires = claims.get("nbf"), claims.get("exp")
+        if not isinstance(not_before, int) or not isinstance(expires, int):
             raise Denied("the registry token has no times")
-        not_before, expires = times
         if not not_before - LEEWAY_S <= now < expires + LEEWAY_S:
             raise Denied("the registry token has expired", hint="ask for a new one")
         if claims.get("iss") != self._issuer or claims.get("aud") != self._service:
