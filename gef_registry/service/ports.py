@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -215,7 +215,7 @@ def _read_mediatype(port: PortLabels, problems: Problems) -> str | None:
 
 
 def check_overlaps(ports: Iterable[PortLabels], problems: Problems) -> None:
-    """Every pair of valid paths that are equal, or one inside the other."""
+    """Valid paths that are equal to an earlier one, or inside another: one finding for each such port."""
     owners: dict[str, list[PortLabels]] = {}
     for port in ports:
         path = port.value("path")
@@ -226,12 +226,17 @@ def check_overlaps(ports: Iterable[PortLabels], problems: Problems) -> None:
         for port in sharing[1:]:
             message = f"{_title(port)} has the path {quoted(path)} of {_title(first)}"
             problems.add(catalogue.PATH_OVERLAP, port.attributes["path"].key, message)
-        ancestor = path.rpartition("/")[0]
-        while ancestor:
-            if outer := owners.get(ancestor):
-                message = f"{_title(first)} ({quoted(path)}) lies inside {_title(outer[0])} ({quoted(ancestor)})"
-                problems.add(catalogue.PATH_OVERLAP, first.attributes["path"].key, message)
-            ancestor = ancestor.rpartition("/")[0]
+        if outer := _nearest_outer(path, owners):
+            message = f"{_title(first)} ({quoted(path)}) lies inside {_title(owners[outer][0])} ({quoted(outer)})"
+            problems.add(catalogue.PATH_OVERLAP, first.attributes["path"].key, message)
+
+
+def _nearest_outer(path: str, paths: Container[str]) -> str | None:
+    """The nearest directory above `path` that is among `paths`; one is enough, so findings stay linear in ports."""
+    ancestor = path.rpartition("/")[0]
+    while ancestor and ancestor not in paths:
+        ancestor = ancestor.rpartition("/")[0]
+    return ancestor or None
 
 
 def _title(port: PortLabels) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gef_registry.service.catalogue import BY_ID, NO_OUTPUT
+from gef_registry.service.catalogue import BY_ID, NO_COMMAND, NO_OUTPUT
 from gef_registry.service.contract import parse
 from gef_registry.service.dockerfile import DockerfileImage, Located, read_dockerfile
 from gef_registry.service.model import PREFIX, LabelProblem, Service, printable
@@ -31,7 +31,7 @@ def check_dockerfile(text: str) -> Precheck:
     located = [
         Located(problem, _line(problem, lines, image.from_line))
         for problem in parsed.problems
-        if image.labels_complete or problem.code == "LBL-006" or not BY_ID[problem.code].by_absence
+        if image.labels_complete or problem.code == NO_COMMAND.id or not BY_ID[problem.code].by_absence
     ]
     located.sort(key=lambda entry: (entry.line, entry.value.code, entry.value.label))
     return Precheck(image, parsed.service if image.labels_complete else None, tuple(located))

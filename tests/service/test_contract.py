@@ -194,6 +194,12 @@ def test_labels_beyond_the_bounds_are_found_and_not_read(judge):
     assert len(problems) <= MAX_LABELS + 1
 
 
+def test_ports_nested_in_one_another_give_one_finding_each(valid):
+    labels = valid | {PREFIX + f"input.{n}.path": "/a" * n for n in range(1, 400)}
+    problems = parse(labels, has_command=True).problems
+    assert slugs(problems).count("path-overlap") == 398
+
+
 def test_all_problems_are_collected_in_one_pass_and_in_a_fixed_order(valid):
     labels = {PREFIX + "name": "", PREFIX + "version": "x", PREFIX + "input.1.path": "/etc", PREFIX + "foo": "1"}
     forward = parse(labels, has_command=False).problems
