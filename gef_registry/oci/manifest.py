@@ -51,7 +51,7 @@ class Descriptor:
     media_type: str
     digest: Digest
     size: int
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
     platform: Platform | None = None
     artifact_type: str | None = None
     urls: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class Manifest:
     digest: Digest
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
     subject: Descriptor | None = None
     artifact_type: str | None = None
 
@@ -107,7 +107,7 @@ class Index:
     media_type: str
     digest: Digest
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=lambda: _NOTHING, hash=False)
     subject: Descriptor | None = None
     artifact_type: str | None = None
 
