@@ -91,13 +91,13 @@ class _Stage:
         return Absent.UNKNOWN if value is None else value
 
     def child(self, line: int) -> _Stage:
-        """The stage that `FROM this` begins with."""
+        """The stage that `FROM this` begins with. BuildKit hands arguments down, other builders do not: unknown."""
         return replace(
             self,
             line=line,
             labels=dict(self.labels),
             env=dict(self.env),
-            arguments=dict(self.arguments),
+            arguments=dict.fromkeys(self.arguments),
             cmd_is_own=False,
         )
 

@@ -130,13 +130,13 @@ LABEL b=final e=$E x=$X
 
 def test_the_final_stage_inherits_from_a_stage_of_the_file_and_from_no_other() -> None:
     image = read_dockerfile(MULTI)
-    assert {key: label.value for key, label in image.labels.items()} == {"a": "base", "b": "final", "e": "1", "x": "arg"}
+    assert {key: label.value for key, label in image.labels.items()} == {"a": "base", "b": "final", "e": "1", "x": None}
     assert image.base == "scratch"
     assert image.from_line == 10
     assert image.user is not None and image.user.value == "1000"
     assert image.cmd is not None and (image.cmd.value, image.cmd.line) == (("base",), 6)
     assert image.entrypoint is None
-    assert image.unknown == ()
+    assert ["value of x" in note.message for note in image.unknown] == [True]  # builders differ about arguments
 
 
 def test_a_stage_changed_later_does_not_change_its_child() -> None:
