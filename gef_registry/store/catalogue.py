@@ -71,11 +71,6 @@ class SqlCatalogue:
             query = select(func.count()).select_from(uploads).where(uploads.c.account == account)
             return int((await connection.execute(query)).scalar_one())
 
-    async def count_uploads(self, account: str) -> int:
-        query = select(func.count()).select_from(uploads).where(uploads.c.account == account)
-        async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
-
     async def idle_uploads(self, before: str) -> list[str]:
         async with self._database.read() as connection:
             return list((await connection.execute(select(uploads.c.id).where(uploads.c.touched_at < before))).scalars())
