@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from gef_registry.errors import GefError, VerificationFailed
-from gef_registry.transparency.layout import CHECKPOINT, statement_file, statement_ids_file, statements_path
+from gef_registry.transparency.layout import (
+    CHECKPOINT,
+    require_statement_id,
+    statement_file,
+    statement_ids_file,
+    statements_path,
+)
 from gef_registry.transparency.local import LogDirectory
 from gef_registry.transparency.merkle import EMPTY_ROOT, HASH_SIZE, Tree, leaf_hash
 from gef_registry.transparency.note import Checkpoint, CosignatureVerifier, NoteVerifier, open_checkpoint
@@ -138,7 +144,7 @@ class _Audit:
     def _audit_statement(self, index: int, leaf: bytes, recorded_id: str) -> bytes:
         where = f"leaf {index}"
         try:
-            statement_id = self.statement_id_of(leaf)
+            statement_id = require_statement_id(self.statement_id_of(leaf))
         except GefError as error:
             self.add("statement", where, f"the leaf names no statement: {error}")
             return b""

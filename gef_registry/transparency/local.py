@@ -35,7 +35,7 @@ class LogDirectory:
             try:
                 with (self.root / path).open("rb") as file:
                     data = file.read(MAX_FILE_BYTES + 1)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
         if len(data) > MAX_FILE_BYTES:
             raise VerificationFailed(f"{self.root / path} is larger than any file of a log: over {MAX_FILE_BYTES} bytes")
@@ -86,9 +86,15 @@ class LocalStorage(LogDirectory):
             list(self._pool.map(_sync_directory, {place.parent for place in places}))
 
     def discard(self, path: str) -> None:
-        """Removes a directory with everything in it, if it is there."""
-        with _translated(self.root / path), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.root / path)
+        """Removes a file, or a directory with everything in it, if it is there. Durable on return."""
+        place = self.root / path
+        with _translated(place), contextlib.suppress(FileNotFoundError):
+            if place.is_dir():
+                self._durable_directories = {d for d in self._durable_directories if d != place and place not in d.parents}
+                shutil.rmtree(place)
+            else:
+                place.unlink()
+            _sync_directory(place.parent)
 
     def close(self) -> None:
         """Gives the lock back."""

@@ -183,7 +183,7 @@ class DirectoryFetch:
     def _read(self, path: str) -> bytes | None:
         kind, _, rest = path.partition("/")
         match kind:
-            case "checkpoint" if not rest:
+            case "checkpoint" if path == CHECKPOINT:
                 return self._files.read(CHECKPOINT)
             case "tile":
                 tile = parse_tile(path)

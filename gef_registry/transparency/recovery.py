@@ -1,17 +1,18 @@
 """What a log's directory says the log is, checked from the entries up; run at every start.
 
 The truth is `signed-head`, written and synced before its checkpoint could be seen. The entries must give its root, and
-the published checkpoint must be that tree or an earlier one. Whatever lies beyond was never signed nor acknowledged: it
-is left where it is, served to nobody, and written over. Anything else is VerificationFailed: signing on would fork the log.
+the published checkpoint must be that tree or an earlier one. Tiles beyond were never signed nor acknowledged: the writer
+removes them first of all, for a partial one that other leaves later grow past would contradict the log for ever.
+Anything else is VerificationFailed: signing on would fork the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gef_registry.errors import VerificationFailed
+from gef_registry.errors import BadInput, VerificationFailed
 from gef_registry.transparency.layout import CHECKPOINT, SIGNED_HEAD, statement_ids_file
 from gef_registry.transparency.merkle import HASH_SIZE, Tree, leaf_hash
 from gef_registry.transparency.note import (
@@ -21,7 +22,7 @@ from gef_registry.transparency.note import (
     SignedCheckpoint,
     open_checkpoint,
 )
-from gef_registry.transparency.tiles import TILE_WIDTH, Tile, bundles_between, decode_bundle
+from gef_registry.transparency.tiles import TILE_WIDTH, Tile, bundles_between, decode_bundle, parse_tile
 
 ID_SIZE = 32
 _HEAD_LINE = "cosigned-at "
@@ -48,7 +49,7 @@ class Storage(Files, Protocol):
         ...
 
     def discard(self, path: str) -> None:
-        """Removes a directory with all its files, if it is there."""
+        """Removes a file, or a directory with all its files, if it is there; durable on return. Raises Unavailable."""
         ...
 
     def close(self) -> None: ...
@@ -147,6 +148,11 @@ def read_tile(files: Files, tile: Tile) -> bytes | None:
     return data
 
 
+def unsigned_tiles(files: Files, size: int) -> list[str]:
+    """The tiles and bundles that only a tree larger than `size` has, and files that are no tiles at all."""
+    return [path for path in _tile_files(files, "tile") if not _is_within(path, size)]
+
+
 def read_statement_ids(files: Files, index: int, width: int) -> list[bytes]:
     """The ids of the statements of one bundle's leaves. Raises VerificationFailed."""
     data = files.read(statement_ids_file(index)) or b""
@@ -162,6 +168,22 @@ def tree_is_behind(tree: Tree, ours: Checkpoint, seen: Checkpoint) -> bool:
     if seen.size <= ours.size and tree.root(seen.size) != seen.root:
         raise VerificationFailed(f"the log {ours.origin} was seen with another root at {seen.size} leaves: it forked")
     return seen.size > ours.size
+
+
+def _tile_files(files: Files, directory: str) -> Iterator[str]:
+    for name in files.names(directory):
+        path = f"{directory}/{name}"
+        if directory == "tile" or name.endswith(".p") or name.startswith("x"):
+            yield from _tile_files(files, path)
+        else:
+            yield path
+
+
+def _is_within(path: str, size: int) -> bool:
+    try:
+        return parse_tile(path).end <= size
+    except BadInput:
+        return False
 
 
 def _check_published(files: Files, head: Head, tree: Tree, log: NoteVerifier, cosigner: CosignatureVerifier) -> None:

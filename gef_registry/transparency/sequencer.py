@@ -2,8 +2,8 @@
 
 Order of every commit: statements, bundles and tiles synced; then `signed-head`; then `checkpoint`. So a signed tree is
 always on disk before anybody sees its signature, and a crash between any two writes is repaired by opening again. After
-a failure in the signing half the state is read back from disk before anything more is signed. All disk work happens in
-one thread; callers that wait meanwhile share the next commit.
+any failure the state is read back from disk, in the same way, before anything more is signed. All disk work happens in one
+thread; callers that wait meanwhile share the next commit.
 
 The built-in cosigner never vouches for a time before one it vouched for already. With the clock behind that time, a
 refresh leaves the old checkpoint in place, and an append (a revocation must not wait for a clock) publishes a checkpoint
@@ -32,7 +32,7 @@ from gef_registry.transparency.layout import (
 from gef_registry.transparency.local import MAX_FILE_BYTES, LocalStorage
 from gef_registry.transparency.merkle import EMPTY_ROOT, Tree, consistency_proof, inclusion_proof, leaf_hash
 from gef_registry.transparency.note import Checkpoint, CosignatureSigner, NoteSigner, SignedCheckpoint, open_checkpoint
-from gef_registry.transparency.recovery import Head, LogState, Storage, load_state, tree_is_behind
+from gef_registry.transparency.recovery import Head, LogState, Storage, load_state, tree_is_behind, unsigned_tiles
 from gef_registry.transparency.tiles import TILE_WIDTH, bundles_between, tiles_between
 
 __all__ = ["Appended", "Entry", "Sequencer"]
@@ -173,8 +173,11 @@ class Sequencer:
             empty = Checkpoint(origin, 0, EMPTY_ROOT)
             head = Head(SignedCheckpoint(empty, "", ()), 0)
             state = LogState(self._publish(empty, head), Tree(), {}, bytearray(), set(), [])
-        elif self._storage.read(CHECKPOINT) != state.head.signed.note.encode():
-            self._storage.write([(CHECKPOINT, state.head.signed.note.encode())])
+        else:
+            for path in unsigned_tiles(self._storage, state.size):
+                self._storage.discard(path)
+            if self._storage.read(CHECKPOINT) != state.head.signed.note.encode():
+                self._storage.write([(CHECKPOINT, state.head.signed.note.encode())])
         self._state = state
         self._stale = False
 
@@ -227,6 +230,7 @@ class Sequencer:
                 tree = Checkpoint(state.head.checkpoint.origin, commit.size, state.tree.root())
                 commit.apply(self._publish(tree, state.head))
             except BaseException:
+                self._stale = True
                 state.tree.truncate(old)
                 raise
             self._tidy(old, commit.size)
@@ -251,7 +255,7 @@ class Sequencer:
             self._report_clock(now, head)
         signed = open_checkpoint(note, tree.origin, self._signer.verifier, [self._cosigner.verifier])
         new = Head(signed, max(last, now))
-        self._stale = True  # from here until all is written, only the disk knows which tree was signed last
+        self._stale = True  # until all is written: only the disk knows which tree was signed last
         self._storage.write([(SIGNED_HEAD, new.encode())])
         self._storage.write([(CHECKPOINT, note.encode())])
         self._stale = False
