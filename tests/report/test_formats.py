@@ -51,7 +51,7 @@ def test_the_json_report_is_plain_ascii(report):
 
 
 def test_the_table_shows_every_finding_once_with_its_place_and_the_way_out(report):
-    text = render_table(report).decode()
+    text = render_table(report, Layout(width=160)).decode()
     assert text.splitlines()[0] == " DENY  oci:/tmp/x"
     assert "CRITICAL (2)" in text
     assert text.index("CRITICAL") < text.index("MEDIUM")
