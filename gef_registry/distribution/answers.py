@@ -29,12 +29,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def answer(status: int, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> web.Response:
-    response = web.Response(status=status, body=body, headers={**COMMON_HEADERS, **(headers or {})})
-    if body is None:
-        response.content_length = 0
-        if response.status == 204:
-            del response.headers["Content-Length"]
-    return response
+    return web.Response(status=status, body=body, headers={**COMMON_HEADERS, **(headers or {})})
 
 
 def json_answer(value: Any, headers: Mapping[str, str] | None = None) -> web.Response:

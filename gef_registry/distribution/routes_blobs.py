@@ -26,7 +26,7 @@ class BlobRoutes:
         size = await self._registry.store.size(digest)
         if size is None:
             raise _unknown(call, digest)
-        response = answer(200, _headers(digest))
+        response = web.StreamResponse(headers={**COMMON_HEADERS, **_headers(digest)})
         response.content_length = size
         return response
 
