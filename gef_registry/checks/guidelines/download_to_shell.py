@@ -30,8 +30,8 @@ _DOWNLOADERS = frozenset({"curl", "wget", "fetch", "aria2c", "http", "https", "l
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"})
 _LANGUAGES = re.compile(r"(?:python|perl|ruby|node|nodejs|php|Rscript|julia)[0-9.]*")
 _WRAPPERS = frozenset({
-    "sudo", "doas", "env", "exec", "command", "nice", "nohup", "time", "xargs", "stdbuf", "setpriv", "gosu", "su-
-    exec", "chroot", "!",
+    "sudo", "doas", "env", "exec", "command", "nice", "nohup", "time", "xargs", "stdbuf", "setpriv", "gosu",
+    "su-exec", "chroot", "!",
 })  # fmt: skip
 _KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "case", "for", "in", "{"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
