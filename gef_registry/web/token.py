@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from joserfc import jwt
@@ -88,7 +89,8 @@ class TokenIssuer:
         if account is not None and (prefixes := reviewed_prefixes(account)):
             claims["gef_reviews"] = list(prefixes)
         token = jwt.encode(self._header, claims, self._key, algorithms=["ES256"])
-        return {"token": token, "access_token": token, "expires_in": LIFETIME_S, "issued_at": now}
+        issued_at = datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")  # Go reads RFC 3339 only
+        return {"token": token, "access_token": token, "expires_in": LIFETIME_S, "issued_at": issued_at}
 
     def verify(self, token: str) -> Grant:
         """Raises Denied: not ours, altered, expired, for another service. The algorithm is fixed, never the token's."""
