@@ -88,6 +88,13 @@ class SqlSubmissions:
         async with self._database.read() as connection:
             return [_submission(row) for row in await connection.execute(query)]
 
+    async def counts(self) -> dict[str, int]:
+        """How many submissions there are in each state, for metrics."""
+        query = select(submissions.c.state, func.count()).group_by(submissions.c.state)
+        async with self._database.read() as connection:
+            found = {row[0]: int(row[1]) for row in await connection.execute(query)}
+        return {state.value: found.get(state.value, 0) for state in State}
+
     async def queued(self, account: str) -> int:
         """How many submissions of an account wait for a judge or are being judged."""
         query = (

@@ -1,0 +1,1 @@
+"""Long-running processes: each one coroutine with one TaskGroup."""
