@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.conformance import run_conformance
 from tests.parts.dockerd import Dockerd
 from tests.parts.images import good_service, index_of, write_docker_archive, write_layout
 from tests.parts.process import Process, Tool, http_status
@@ -14,6 +15,7 @@ from tests.parts.registry import DockerRegistry
 
 pytestmark = pytest.mark.real
 StartRegistry = Callable[..., DockerRegistry]
+INDEX = index_of([good_service(), good_service(architecture="arm64")])
 
 
 def test_the_engine_loads_and_runs_an_image_built_in_python(dockerd: Dockerd, busybox: str, tmp_path: Path) -> None:
@@ -49,25 +51,40 @@ def test_the_engine_pushes_to_and_pulls_from_a_loopback_registry(
     assert identity == image.config_digest
 
 
-def test_skopeo_and_crane_copy_and_read_an_index(
-    skopeo: Tool, crane: Tool, docker_registry: StartRegistry, tmp_path: Path
-) -> None:
-    index = index_of([good_service(), good_service(architecture="arm64")])
-    write_layout(tmp_path / "oci", index, "1")
+@pytest.fixture
+def pushed(skopeo: Tool, docker_registry: StartRegistry, tmp_path: Path) -> str:
+    """The name of an index of two platforms that skopeo copied into a registry."""
+    write_layout(tmp_path / "oci", INDEX, "1")
     name = f"{docker_registry().host}/example/service:1"
     source = f"oci:{tmp_path}/oci:1"
     skopeo("copy", "--all", "--insecure-policy", "--dest-tls-verify=false", source, f"docker://{name}")
-    assert crane("digest", name).stdout.strip() == index.digest
+    return name
 
 
-def test_containerd_pulls_an_image(
-    ctr: Tool, skopeo: Tool, docker_registry: StartRegistry, tmp_path: Path
+def test_skopeo_copies_an_index_as_it_is(skopeo: Tool, pushed: str) -> None:
+    raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{pushed}").stdout
+    assert raw.encode() == INDEX.manifest
+
+
+def test_crane_reads_an_index(crane: Tool, pushed: str) -> None:
+    assert crane("digest", pushed).stdout.strip() == INDEX.digest
+
+
+def test_cosign_starts(cosign: Tool) -> None:
+    assert "GitVersion" in cosign("version").stdout
+
+
+def test_the_conformance_suite_tells_right_from_wrong(
+    oci_conformance: Tool, docker_registry: StartRegistry, tmp_path: Path
 ) -> None:
-    write_layout(tmp_path / "oci", good_service(), "1")
-    name = f"{docker_registry().host}/example/service:1"
-    skopeo("copy", "--insecure-policy", "--dest-tls-verify=false", f"oci:{tmp_path}/oci:1", f"docker://{name}")
-    ctr("images", "pull", "--plain-http", name)
-    assert good_service().digest in ctr("images", "list").stdout
+    results = run_conformance(oci_conformance, docker_registry().host, tmp_path)
+    assert (results["Ping"], results["Image"], results["Index"]) == ("Pass", "Pass", "Pass")
+    assert results["Referrers"] != "Pass"  # of distribution 1.1, which docker-registry 2.8 does not have
+
+
+def test_containerd_pulls_its_platform_of_an_index(ctr: Tool, pushed: str) -> None:
+    ctr("images", "pull", "--plain-http", "--platform", "linux/amd64", pushed)
+    assert INDEX.digest in ctr("images", "list").stdout
 
 
 def test_a_registry_takes_more_configuration(docker_registry: StartRegistry) -> None:
