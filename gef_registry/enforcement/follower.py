@@ -155,7 +155,7 @@ class Follower:
         else:
             view = fold(View(), [*self._files.entries(first), *entries], trust.keyset)
         if entries:
-            partial = self._files.entries(first, first) if first % TILE_WIDTH else ()
+            partial = self._files.entries(first, first - first % TILE_WIDTH)
             self._files.write_entries([*partial, *entries])
         if old is None or old.trust.raw != trust.raw:
             self._files.write("keyset.json", trust.raw)
