@@ -163,7 +163,7 @@ def _is_off(policy: Policy, check: str, known: Mapping[str, CheckInfo]) -> bool:
 
 def _scanner(case: _Case) -> tuple[list[JudgedFinding], list[str]]:
     """What it comes to when nobody could look for vulnerabilities: a finding, or a gap where the policy insists."""
-    if is_skipped(SCANNER_CHECK.id, case.skipped):
+    if is_skipped(SCANNER_CHECK, case.skipped):
         return [], []
     answers = [result for result in case.results if result.id.startswith(VULNERABILITY_FAMILY)]
     failed = [result for result in answers if result.outcome is Outcome.ERROR]
@@ -174,10 +174,15 @@ def _scanner(case: _Case) -> tuple[list[JudgedFinding], list[str]]:
     if case.policy.scanner is ScannerRequirement.UNDECIDED:
         return [], [f"{message}; the policy requires it"]
     action = Action.REVIEW if case.policy.scanner is ScannerRequirement.REVIEW else Action.INFO
+    info = case.known.get(SCANNER_CHECK)
     finding = Finding(
-        SCANNER_CHECK.id, SCANNER_CHECK.severity, message, remediation=SCANNER_CHECK.remediation,
-        references=SCANNER_CHECK.references, evidence="scanner",
-    )  # fmt: skip
+        check=SCANNER_CHECK,
+        severity=info.severity if info else Severity.HIGH,
+        message=message,
+        remediation=info.remediation if info else "",
+        references=info.references if info else (),
+        evidence="scanner",
+    )
     return [JudgedFinding(finding, action)], []
 
 

@@ -21,6 +21,7 @@ KIND = "Policy"
 # What `skip` and reasons call the whole of the scanner's work; its checks have ids of this family.
 VULNERABILITIES = "vulnerabilities"
 VULNERABILITY_FAMILY = "VUL-"
+SCANNER_CHECK = "VUL-001"  # whether anybody looked at all
 
 
 class ScannerRequirement(enum.StrEnum):
@@ -148,15 +149,4 @@ POLICY_CHECKS: tuple[CheckInfo, ...] = (
         rationale="The day after, the image would be judged differently; better to know before.",
         remediation="Fix what is excused before the waiver ends.",
     ),
-)
-SCANNER_CHECK = CheckInfo(
-    id="VUL-001",
-    slug="vulnerabilities-not-established",
-    title="Nobody looked for known vulnerabilities",
-    severity=Severity.HIGH,
-    rationale="Without a scanner and a current database nothing is known about the software inside the image; "
-    "not knowing is not the same as there being none.",
-    remediation="Install a supported scanner and its database, or have a reviewer decide.",
-    references=("NIST SP 800-190 4.1.1",),
-    waivable=False,
 )

@@ -8,7 +8,7 @@ import pytest
 
 from gef_registry.checks.model import CheckInfo, Severity
 from gef_registry.policy.load import load_policy
-from gef_registry.policy.model import POLICY_CHECKS, SCANNER_CHECK, Policy
+from gef_registry.policy.model import POLICY_CHECKS, Policy
 
 HEAD = """\
 apiVersion: gef-registry/v1
@@ -31,9 +31,10 @@ def known() -> Mapping[str, CheckInfo]:
         info("SEC-003"),
         info("HIS-002", Severity.MEDIUM),
         info("LBL-021", Severity.MEDIUM),
+        info("VUL-001", waivable=False),
         info("OCI-001", Severity.CRITICAL, waivable=False),
     )
-    return {check.id: check for check in (*checks, *POLICY_CHECKS, SCANNER_CHECK)}
+    return {check.id: check for check in (*checks, *POLICY_CHECKS)}
 
 
 @pytest.fixture
