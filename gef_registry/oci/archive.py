@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,15 +77,16 @@ class DockerArchiveSource:
             raise NotFound(f"{self._name}: no manifest {digest} in the archive")
         return content.manifest.raw, content.manifest.media_type
 
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+    async def blob(self, descriptor: Descriptor) -> AsyncGenerator[bytes, None]:
         content = await self._opened()
         files = self._files
         assert files is not None
         member = blob_path(descriptor.digest)
         if isinstance(content, _Synthetic):
             member = content.members.get(descriptor.digest, member)
-        async for chunk in chunks(lambda: files.open(member), descriptor.size + CHUNK_BYTES):
-            yield chunk
+        async with aclosing(chunks(lambda: files.open(member), descriptor.size + CHUNK_BYTES)) as pieces:
+            async for chunk in pieces:
+                yield chunk
 
     async def close(self) -> None:
         async with self._lock:

@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 from gef_registry.errors import BadInput, NotFound, Unavailable
@@ -54,8 +55,10 @@ class LayoutSource:
 
     async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
         files = await self._opened()
-        async for chunk in chunks(lambda: files.open(blob_path(descriptor.digest)), descriptor.size + CHUNK_BYTES):
-            yield chunk
+        limit = descriptor.size + CHUNK_BYTES
+        async with aclosing(chunks(lambda: files.open(blob_path(descriptor.digest)), limit)) as pieces:
+            async for chunk in pieces:
+                yield chunk
 
     async def close(self) -> None:
         async with self._lock:
@@ -85,7 +88,7 @@ def blob_path(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-async def chunks(open_extent: Callable[[], Extent], limit: int) -> AsyncIterator[bytes]:
+async def chunks(open_extent: Callable[[], Extent], limit: int) -> AsyncGenerator[bytes, None]:
     """An extent's bytes, at most `limit`, in chunks of at most 1 MiB, each read in a thread."""
     loop = asyncio.get_running_loop()
     extent = await loop.run_in_executor(None, open_extent)

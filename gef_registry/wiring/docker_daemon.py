@@ -12,6 +12,7 @@ import re
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -96,8 +97,9 @@ class DaemonSource:
         return await (await self._saved()).manifest(digest)
 
     async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
-        async for chunk in (await self._saved()).blob(descriptor):
-            yield chunk
+        async with aclosing((await self._saved()).blob(descriptor)) as pieces:
+            async for chunk in pieces:
+                yield chunk
 
     async def close(self) -> None:
         async with self._lock:

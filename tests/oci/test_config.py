@@ -107,7 +107,7 @@ _junk = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["config", "rootfs", "history", "os", "created", "Config"]), _junk, max_size=4))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_any_document_is_read_or_bad_input(document: dict[str, Any]) -> None:
     raw = json.dumps({"rootfs": ROOTFS, **document}).encode()
     with contextlib.suppress(BadInput):

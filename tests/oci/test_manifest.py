@@ -161,7 +161,7 @@ _junk = st.recursive(
     ),
     st.none() | st.sampled_from([*media.ACCEPT, "text/plain", ""]),
 )
-@settings(max_examples=250)
+@settings(max_examples=120)
 def test_mutated_manifests_are_read_or_bad_input(
     base: dict[str, Any], changes: dict[str, Any], given_type: str | None
 ) -> None:
@@ -175,7 +175,7 @@ def test_mutated_manifests_are_read_or_bad_input(
 
 
 @given(st.binary(max_size=100) | _junk.map(lambda value: json.dumps(value).encode()))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_arbitrary_bytes_are_bad_input(raw: bytes) -> None:
     with contextlib.suppress(BadInput):
         parse_manifest(raw, None)

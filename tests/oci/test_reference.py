@@ -97,7 +97,7 @@ _digest = st.binary(max_size=4).map(Digest.of)
 
 
 @given(_host, _port, st.lists(_component, min_size=1, max_size=4), st.none() | _tag, st.none() | _digest)
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_what_the_grammar_generates_is_read_and_written_back(
     host: str, port: int | None, components: list[str], tag: str | None, digest: Digest | None
 ) -> None:

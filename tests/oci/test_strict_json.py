@@ -79,7 +79,7 @@ def test_the_deepest_nesting_allowed_is_read() -> None:
     [
         b"[" * _MEGABYTES,
         b"[[[[" * 30 + b'"' + b'\\"' * (_MEGABYTES // 2 - 100),
-        (b"[" * 70 + b'"",' * (_MEGABYTES // 3))[:_MEGABYTES],
+        (b"[" * 70 + b'"",' * (_MEGABYTES // 12))[:_MEGABYTES],
         b"]" * _MEGABYTES,
     ],
     ids=["brackets", "an unclosed string of quotes", "empty strings", "closing brackets"],

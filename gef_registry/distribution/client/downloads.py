@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 import aiohttp
 
@@ -27,11 +28,12 @@ async def stream_blob(
     while True:
         before = done
         try:
-            async for piece in _attempt(exchange, reference, descriptor, done, patience.until):
-                done += len(piece)
-                if hasher is not None:
-                    hasher.update(piece)
-                yield piece
+            async with aclosing(_attempt(exchange, reference, descriptor, done, patience.until)) as pieces:
+                async for piece in pieces:
+                    done += len(piece)
+                    if hasher is not None:
+                        hasher.update(piece)
+                    yield piece
             break
         except Transient as failure:
             if done > before:
@@ -47,7 +49,7 @@ async def stream_blob(
 
 async def _attempt(
     exchange: Exchange, reference: Reference, descriptor: Descriptor, offset: int, until: float
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     what = f"blob {descriptor.digest} of {reference.host}/{reference.repository}"
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     call = Call("GET", reference, f"/v2/{reference.repository}/blobs/{descriptor.digest}", what, headers=headers)
