@@ -42,6 +42,7 @@ class BlobReader:
         self._progress = progress
         self.workers = max(1, min(4, os.cpu_count() or 1))
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="facts")
+        self._walkers = ThreadPoolExecutor(self.workers, thread_name_prefix="facts-walk")
 
     def __enter__(self) -> BlobReader:
         return self
@@ -49,6 +50,7 @@ class BlobReader:
     def __exit__(self, *exception: object) -> None:
         self._budget.stop.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._walkers.shutdown(wait=False, cancel_futures=True)
 
     async def layer(self, descriptor: Descriptor, compression: str) -> BlobOutcome:
         """The facts of one layer, from the cache if its stored bytes still have their digest."""
@@ -57,7 +59,7 @@ class BlobReader:
         if known is not None:
             outcome = await self.verified(descriptor)
             return BlobOutcome(known) if outcome.problem is None else outcome
-        outcome = await self._guarded(descriptor, LayerReader(descriptor, compression, self._budget))
+        outcome = await self._guarded(descriptor, LayerReader(descriptor, compression, self._budget, self._walkers))
         if outcome.content is not None and self._cache is not None:
             await self._run(self._cache.put, key, codec.encode(outcome.content))
         return outcome
@@ -121,7 +123,9 @@ class BlobReader:
     def _submit(self, feed: Callable[[bytes], bool], batch: list[bytes], size: int) -> asyncio.Future[bool]:
         if self._progress:
             self._progress.advance(size)
-        return asyncio.get_running_loop().run_in_executor(self._pool, feed, b"".join(batch))
+        return asyncio.get_running_loop().run_in_executor(
+            self._pool, feed, batch[0] if len(batch) == 1 else b"".join(batch)
+        )
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)

@@ -8,6 +8,7 @@ wrong, except when a bound is met: then reading ends at once.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 from gef_registry.facts.decompression import Decoder, decoder_for
@@ -58,9 +59,13 @@ class BlobHasher:
 
 
 class ArchiveReader:
-    """Everything that is learned from the uncompressed archive."""
+    """Everything that is learned from the uncompressed archive.
 
-    def __init__(self, budget: Budget, stored_size: int) -> None:
+    With `walkers` a piece is walked and searched in another thread while the next one is inflated and hashed; at most
+    one piece waits. What was met there is raised by a later `feed` or by `finish`.
+    """
+
+    def __init__(self, budget: Budget, stored_size: int, walkers: Executor | None = None) -> None:
         limits = budget.limits
         self._budget = budget
         self._hasher = hashlib.sha256()
@@ -69,17 +74,23 @@ class ArchiveReader:
         self._size = 0
         self._ratio = limits.ratio
         self._most = max(limits.ratio_floor_bytes, limits.ratio * stored_size)
+        self._walkers = walkers
+        self._walking: Future[None] | None = None
 
     def feed(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._most:
             raise exceeded(f"the layer unpacks to more than {self._ratio} times its stored size: a decompression bomb")
         self._budget.spend_bytes(len(piece))
+        if self._walkers is None:
+            self._walk(piece)
+        else:
+            self._await_walk()
+            self._walking = self._walkers.submit(self._walk, piece)
         self._hasher.update(piece)
-        self._walker.feed(piece)
-        self._scanner.feed(piece, self._walker.spans)
 
     def finish(self) -> LayerContent:
+        self._await_walk()
         listing = self._walker.finish()
         return LayerContent(
             diff_id=Digest.from_hasher(self._hasher),
@@ -90,13 +101,24 @@ class ArchiveReader:
             files=tuple(sorted(self._walker.files.values(), key=lambda file: file.path)),
         )
 
+    def _walk(self, piece: bytes) -> None:
+        self._walker.feed(piece)
+        self._scanner.feed(piece, self._walker.spans)
+
+    def _await_walk(self) -> None:
+        if self._walking is not None:
+            walking, self._walking = self._walking, None
+            walking.result()
+
 
 class LayerReader:
     """Feed it the stored bytes, then `finish`. `feed` returns False when no more bytes are wanted."""
 
-    def __init__(self, descriptor: Descriptor, compression: str, budget: Budget) -> None:
+    def __init__(
+        self, descriptor: Descriptor, compression: str, budget: Budget, walkers: Executor | None = None
+    ) -> None:
         self._stored = BlobHasher(descriptor)
-        self._archive = ArchiveReader(budget, descriptor.size)
+        self._archive = ArchiveReader(budget, descriptor.size, walkers)
         self._refusal: Refusal | None = None
         self._decoder: Decoder | None = None
         try:

@@ -7,7 +7,7 @@ another reader would see another layer. Follows POSIX pax and GNU tar, read as G
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gef_registry.facts import listing
 from gef_registry.facts.limits import Budget, exceeded
@@ -25,8 +25,7 @@ _KEPT_LINKS = ("etc", "etc/passwd")  # whatever stands at these paths decides wh
 _SIGNIFICANT = ("path", "linkpath", "size")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where in the archive the body of a file stands."""
 
     start: int
@@ -118,11 +117,10 @@ class TarWalker:
 
     def _entry(self, block: bytes, flag: bytes, size: int) -> None:
         name, target = self._names(block)
-        if "size" in self._records:
-            size = pax_size(self._records["size"])
-        if any(key.startswith("GNU.sparse.") for key in self._records):
-            raise malformed("a sparse file: readers disagree about its content")
-        self._records, self._long = {}, {}
+        if self._records:
+            size = self._pax(size)
+        if self._long:
+            self._long = {}
         kind = _KINDS[flag]
         if flag == b"\0" and name.endswith("/"):
             if size:
@@ -136,6 +134,13 @@ class TarWalker:
             self._file(path, size)
         elif path in _KEPT_LINKS and kind not in (listing.WHITEOUT, listing.OPAQUE):
             self.files[path] = KeptFile(path, kind, target=target)
+
+    def _pax(self, size: int) -> int:
+        """The size with the pax records applied, which are used up."""
+        records, self._records = self._records, {}
+        if any(key.startswith("GNU.sparse.") for key in records):
+            raise malformed("a sparse file: readers disagree about its content")
+        return pax_size(records["size"]) if "size" in records else size
 
     def _file(self, path: str, size: int) -> None:
         if size > self._limits.entry_bytes:
@@ -151,6 +156,8 @@ class TarWalker:
         self._skip = -(-size // BLOCK) * BLOCK
 
     def _names(self, block: bytes) -> tuple[str, str]:
+        if not self._records and not self._long and not block[345]:
+            return text(block[:100]), text(block[157:257]) if block[157] else ""
         if self._records and self._long:
             raise malformed("an entry mixes pax and GNU extension headers")
         name = self._long.get(b"L") or self._records.get("path") or ""

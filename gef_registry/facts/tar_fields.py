@@ -5,10 +5,13 @@ Container engines read layers with Go's archive/tar; where readers differ, this 
 
 from __future__ import annotations
 
+import zlib
+
 from gef_registry.facts.limits import Refusal
 from gef_registry.facts.model import ProblemKind
 
 _MAX_NUMBER = 1 << 62
+_SPACES = b" " * 8
 
 
 def malformed(message: str) -> Refusal:
@@ -27,7 +30,9 @@ def number(field: bytes, what: str) -> int:
         if value > _MAX_NUMBER:
             raise malformed(f"the {what} in a header is too large")
         return value
-    digits = field.strip(b"\0 ").partition(b"\0")[0]
+    digits = field.strip(b"\0 ")
+    if 0 in digits:
+        digits = digits.partition(b"\0")[0]
     if not digits:
         return 0
     try:
@@ -40,20 +45,24 @@ def number(field: bytes, what: str) -> int:
 
 def text(field: bytes) -> str:
     """A name field: up to the first NUL. Bytes that are not UTF-8 survive as surrogates."""
-    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    end = field.find(0)
+    return (field if end < 0 else field[:end]).decode("utf-8", "surrogateescape")
 
 
 def checksum_matches(block: bytes) -> bool:
-    """The sum of all bytes with the checksum field as spaces, unsigned, or signed as some old writers did."""
+    """The sum of all bytes with the checksum field as spaces, unsigned, or signed as some old writers did.
+
+    Adler-32 has that sum modulo 65521 in its low half, far faster than a loop; of 512 bytes the sum is below 2 * 65521.
+    """
     try:
         stored = number(block[148:156], "checksum")
     except Refusal:
         return False
-    unsigned = sum(block) - sum(block[148:156]) + 256
-    if unsigned == stored:
+    remainder = (zlib.adler32(block[:148] + _SPACES + block[156:]) & 0xFFFF) - 1
+    if stored in (remainder, remainder + 65521):
         return True
-    high = sum(byte >= 0x80 for byte in block) - sum(byte >= 0x80 for byte in block[148:156])
-    return unsigned - 256 * high == stored
+    rest = block[:148] + block[156:]
+    return stored == sum(rest) + 256 - 256 * sum(byte >= 0x80 for byte in rest)
 
 
 def pax_records(body: bytes) -> dict[str, str]:
