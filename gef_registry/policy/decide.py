@@ -33,6 +33,7 @@ from gef_registry.policy.wording import plain
 
 SOON = datetime.timedelta(days=14)
 MAX_REASONS = 20
+SHOWN_SKIPS = 5
 _STRENGTH = {action: rank for rank, action in enumerate(Action)}
 _EXPIRED, _UNUSED, _EXPIRES_SOON = POLICY_CHECKS
 _NOT_CHECKS = ("POL-", VULNERABILITY_FAMILY)
@@ -232,7 +233,8 @@ def _conclude(case: _Case, findings: Sequence[JudgedFinding], gaps: Sequence[str
 def _notes(case: _Case, findings: Sequence[JudgedFinding]) -> Iterator[str]:
     """What a reader of a good verdict must not overlook."""
     if case.skipped:
-        yield f"left out on request: {', '.join(sorted(case.skipped))}"
+        few = len(case.skipped) <= SHOWN_SKIPS
+        yield f"left out on request: {', '.join(sorted(case.skipped)) if few else f'{len(case.skipped)} checks'}"
     used = sorted({judged.waiver for judged in findings if judged.waiver is not None})
     if used:
         yield f"excused by waiver: {', '.join(used)}"

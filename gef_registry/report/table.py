@@ -63,8 +63,8 @@ def render(report: Report, layout: Layout | None = None) -> bytes:
 def _print_head(console: Console, report: Report) -> None:
     word, style = _DECISION[report.decision]
     console.print(Text.assemble((f" {word} ", style), " ", (plain(report.subject.reference), "bold")))
-    facts = f"{report.subject.digest} · {', '.join(map(plain, report.subject.platforms)) or 'no platform'}"
-    console.print(Text(facts, style="dim"))
+    facts = filter(None, (str(report.subject.digest), ", ".join(map(plain, report.subject.platforms))))
+    console.print(Text(" · ".join(facts), style="dim"))
     for reason in report.reasons:
         console.print(_indented(Text("• " + plain(reason)), 2))
 

@@ -1,4 +1,7 @@
-"""The label contract alone, asked of a Dockerfile before a build or of an image without reading its layers."""
+"""The label contract alone, asked of a Dockerfile before a build or of an image without reading its layers.
+
+The report lists every other check as skipped, so that nobody takes it for a full one.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ from gef_registry.service.catalogue import BY_ID
 from gef_registry.service.model import LabelProblem
 from gef_registry.service.precheck import Precheck, check_dockerfile
 from gef_registry.wiring.judging import own_tools
+from gef_registry.wiring.policies import known_checks
 
 DOCKERFILE = "text/x-dockerfile"
 MAX_DOCKERFILE_BYTES = 1 << 20
-_SCANNER = frozenset({VULNERABILITIES})
 
 
 def judge_dockerfile(
@@ -69,9 +72,10 @@ def _report(
     digest: Digest | None,
 ) -> Report:
     known = label_checks()
+    others = frozenset(known_checks().keys() - known.keys()) | {VULNERABILITIES}
     policy = _without_approvals(policy)
-    verdict = decide(policy, results, repository=repository, at=at, known=known, skipped=_SCANNER, digest=digest)
-    return compose(subject=subject, verdict=verdict, policy=policy, at=at, tools=own_tools(), skipped=_SCANNER)
+    verdict = decide(policy, results, repository=repository, at=at, known=known, skipped=others, digest=digest)
+    return compose(subject=subject, verdict=verdict, policy=policy, at=at, tools=own_tools(), skipped=others)
 
 
 def _without_approvals(policy: Policy) -> Policy:
