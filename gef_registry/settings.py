@@ -59,6 +59,15 @@ class JudgingSettings:
 class SourcesSettings:
     registries: tuple[str, ...] = _setting((), "Hosts `submit` may fetch images from; empty: none.")
     plain_http: tuple[str, ...] = _setting((), "Those of them that are spoken to without TLS.")
+    private: tuple[str, ...] = _setting((), "Those of them that may have private or loopback addresses.")
+
+
+@dataclass(frozen=True, slots=True)
+class HooksSettings:
+    distribution_registry: str | None = _setting(
+        None, "The registry (host:port) whose events `/hooks/distribution` takes."
+    )
+    distribution_secret: str | None = _setting(None, "What it sends as `Authorization: Bearer …`.", secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     judging: JudgingSettings = field(default_factory=JudgingSettings)
     sources: SourcesSettings = field(default_factory=SourcesSettings)
+    hooks: HooksSettings = field(default_factory=HooksSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -93,6 +103,7 @@ SECTIONS: dict[str, type] = {
     "server": ServerSettings,
     "judging": JudgingSettings,
     "sources": SourcesSettings,
+    "hooks": HooksSettings,
     "cache": CacheSettings,
     "client": ClientSettings,
 }

@@ -22,6 +22,12 @@ COMMANDS: tuple[str, ...] = (
     "checks",
     "labels",
     "policy",
+    "verify",
+    "host",
+    "log",
+    "keys",
+    "serve",
+    "account",
     "doctor",
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from gef_registry.admission.worker import work
 from gef_registry.distribution.blobs import BlobStore
 from gef_registry.distribution.server import expire_uploads
 from gef_registry.errors import GefError, Unavailable
+from gef_registry.facts.limits import Limits
 from gef_registry.policy.model import Policy
 from gef_registry.store.accounts import SqlAccounts
 from gef_registry.store.backup import signing_refusal
@@ -39,6 +40,7 @@ from gef_registry.transparency.sequencer import Sequencer
 from gef_registry.web.ports import Health
 from gef_registry.wiring.embedded_judge import EmbeddedJudge
 from gef_registry.wiring.identity import DATABASE, fixed_identity
+from gef_registry.wiring.intake import Intake, IntakeConfig
 from gef_registry.wiring.keyring import Keyring, open_keyring
 from gef_registry.wiring.log_files import PublicLog
 from gef_registry.wiring.notary import KeyNotary, SequencedLog
@@ -64,7 +66,8 @@ class GateConfig:
     workers: int = 2
     queue_limit: int = 20
     push_wait_s: float = WAIT_S
-    hook_secrets: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits | None = None
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
 
 
 def utc_now() -> datetime:
@@ -115,6 +118,7 @@ class Gate:
         self.blobs = BlobStore(config.data)
         self.log_files = PublicLog(DirectoryFetch(config.data / "log"), sequencer, keyring, database)
         self.desk = Desk(self.submissions, self.submissions, self.bell, utc_now, queue_limit=config.queue_limit)
+        self.intake = Intake(config.intake, self.blobs, self.catalogue, self.desk, self.deliveries)
         self._notary = KeyNotary(keyring, policy_uri=self._policy_uri, trial=self.trial, refuse=self.refusal)
         self._log = SequencedLog(sequencer, self.refusal)
         self.revoker = Revoker(self.revocations, self._log, self._notary.revocation, utc_now)
@@ -161,7 +165,7 @@ class Gate:
         return self.keyring.keyset.log_origin == "localhost"
 
     def pipeline(self, *observers: Observer) -> Pipeline:
-        judge = EmbeddedJudge(self.blobs, self.config.policy, self.config.data / "cache", self._policy_uri)
+        judge = EmbeddedJudge(self.blobs, self.config.policy, self.config.data / "cache", utc_now, self.config.limits)
         publisher = EmbeddedPublisher(
             self.blobs, self.catalogue, SqlPublication(self.database), self.submissions, self.keyring
         )
@@ -175,6 +179,7 @@ class Gate:
             tasks.create_task(self._every(COSIGN_EVERY_S, "cosigning the checkpoint", self._cosign))
             tasks.create_task(self._every(COSIGN_EVERY_S, "finishing revocations", self.revoker.resume))
             tasks.create_task(self._every(EXPIRE_EVERY_S, "removing idle uploads", self._expire))
+            tasks.create_task(self.intake.run())
             for _ in range(self.config.workers):
                 tasks.create_task(work(pipeline, self.submissions, self.bell))
 

@@ -21,5 +21,5 @@ def gate_ports(gate: Gate, origin: Origin) -> GatePorts:
         health=gate.health,
         metrics=gate.metrics,
         pull=gate.intake.submit,
-        hook_secrets=dict(gate.config.hook_secrets),
+        hook_secrets={name: hook.secret for name, hook in gate.config.intake.hooks.items()},
     )
