@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from gef_registry.wiring.host import HostView
 
 app = typer.Typer(name="host", help="Follow a gate's log on this machine.", no_args_is_help=True)
-View = Annotated[Path | None, typer.Option(help="The view's directory [env: GEF_REGISTRY_VIEW].")]
+View = Annotated[Path | None, typer.Option(help="The view's directory, else $GEF_REGISTRY_VIEW.")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Adds `host …`."""
+    parent.add_typer(app)
 
 
 @app.command("init")

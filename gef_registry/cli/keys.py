@@ -10,6 +10,11 @@ import typer
 app = typer.Typer(name="keys", help="The keys of a gate.", no_args_is_help=True)
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds `keys …`."""
+    parent.add_typer(app)
+
+
 @app.callback()
 def _group() -> None:
     """Keeps `show` a subcommand while it is the only one."""

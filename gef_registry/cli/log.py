@@ -11,6 +11,11 @@ app = typer.Typer(name="log", help="The transparency log in a gate's data direct
 Data = Annotated[Path, typer.Option(help="The gate's data directory.", exists=True, file_okay=False)]
 
 
+def register(parent: typer.Typer) -> None:
+    """Adds `log …`."""
+    parent.add_typer(app)
+
+
 @app.command("audit")
 def audit(data: Data) -> None:
     """Re-hashes every entry, tile and statement and verifies every signature. Exit code 1 when anything is wrong."""

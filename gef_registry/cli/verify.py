@@ -12,20 +12,22 @@ if TYPE_CHECKING:
     from gef_registry.enforcement.decide import Decision
     from gef_registry.wiring.host import HostView
 
-app = typer.Typer()
-
 
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
 
 
-@app.command("verify")
+def register(app: typer.Typer) -> None:
+    """Adds `verify`."""
+    app.command("verify")(verify)
+
+
 def verify(
     reference: Annotated[
         str, typer.Argument(metavar="REF|DIGEST", help="COMMUNITY/SERVICE[:TAG], any host in front, or sha256:…")
     ],
-    view: Annotated[Path | None, typer.Option(help="The view's directory [env: GEF_REGISTRY_VIEW].")] = None,
+    view: Annotated[Path | None, typer.Option(help="The view's directory, else $GEF_REGISTRY_VIEW.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Decide by the view alone; do not ask the gate.")] = False,
     gate: Annotated[str | None, typer.Option(help="The gate to follow, if the view does not exist yet.")] = None,
     fingerprint: Annotated[str | None, typer.Option(help="Its root key's fingerprint, sha256:….")] = None,
@@ -66,18 +68,20 @@ async def _find(directory: Path, offline: bool, gate: str | None, fingerprint: s
 
 
 def _print(reference: str, decision: Decision, found: HostView) -> None:
+    from gef_registry.policy.wording import plain
+
     mark = (
         typer.style("ADMITTED", fg="green", bold=True)
         if decision.allowed
         else typer.style("REFUSED", fg="red", bold=True)
     )
     typer.echo(f"{mark}  {reference}  ({decision.reason.value})")
-    typer.echo(f"  {decision.message}")
+    typer.echo(f"  {plain(decision.message)}")
     if found.view is not None:
         age = decision.view_age_s if decision.view_age_s is not None else 0
         typer.echo(f"  view of {found.pin.gate}: {found.view.size} log entries, cosigned {age} s ago")
     if found.note:
-        typer.echo(f"  note: {found.note}")
+        typer.echo(f"  note: {plain(found.note)}")
 
 
 def _as_json(reference: str, decision: Decision, found: HostView) -> str:

@@ -15,6 +15,7 @@ from gef_registry.enforcement.names import resolve
 from gef_registry.enforcement.view import View
 from gef_registry.enforcement.view_directory import Pin, ViewDirectory
 from gef_registry.errors import BadInput, Conflict, NotFound, Unavailable, VerificationFailed
+from gef_registry.oci.digest import Digest
 from gef_registry.service.version import is_version, parse_version
 from gef_registry.signing.keyset import open_keyset, root_fingerprint
 
@@ -44,6 +45,8 @@ async def pin_gate(directory: Path, gate: str, fingerprint: str | None, confirm:
     BadInput when there is neither a fingerprint nor anybody to ask.
     """
     files, gate = ViewDirectory(directory), gate_url(gate)
+    if fingerprint is not None:
+        Digest.parse(fingerprint)  # BadInput for what cannot be one
     pinned = files.pin()
     async with HttpFetch(gate) as fetch:
         try:
