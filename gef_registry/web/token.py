@@ -15,6 +15,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+from joserfc.jws import JWSRegistry
 
 from gef_registry.admission.rights import Account, reviewed_prefixes, rights
 from gef_registry.errors import Denied
@@ -25,6 +26,13 @@ LEEWAY_S = 60
 MAX_SCOPES = 400
 MAX_TOKEN_BYTES = 256 * 1024
 _ACTIONS = frozenset({"pull", "push", "delete"})
+
+
+class _Registry(JWSRegistry):
+    """The library's bounds are for tokens without a certificate in their header and with few scopes."""
+
+    max_header_length = 8 * 1024
+    max_payload_length = MAX_TOKEN_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class TokenIssuer:
         self, pem: bytes, *, kid: str, certificate: str, issuer: str, service: str, now: Callable[[], float]
     ) -> None:
         self._key = ECKey.import_key(pem)
+        self._registry = _Registry(algorithms=["ES256"])
         self._header = {"typ": "JWT", "alg": "ES256", "kid": kid, "x5c": [certificate]}
         self._issuer = issuer
         self._service = service
@@ -88,7 +97,7 @@ class TokenIssuer:
         }
         if account is not None and (prefixes := reviewed_prefixes(account)):
             claims["gef_reviews"] = list(prefixes)
-        token = jwt.encode(self._header, claims, self._key, algorithms=["ES256"])
+        token = jwt.encode(self._header, claims, self._key, registry=self._registry)
         issued_at = datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")  # Go reads RFC 3339 only
         return {"token": token, "access_token": token, "expires_in": LIFETIME_S, "issued_at": issued_at}
 
@@ -97,7 +106,7 @@ class TokenIssuer:
         if len(token) > MAX_TOKEN_BYTES:
             raise Denied("the registry token is too long")
         try:
-            claims = jwt.decode(token, self._key, algorithms=["ES256"]).claims
+            claims = jwt.decode(token, self._key, registry=self._registry).claims
         except (JoseError, ValueError) as error:
             raise Denied("the registry token is not valid here", hint="log in again") from error
         now = self._now()
