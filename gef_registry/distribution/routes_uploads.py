@@ -126,12 +126,14 @@ class UploadRoutes:
             raise
         room = self._limits.max_blob_bytes - file.offset
         if expected is not None and expected > room:
+            await file.discard()  # it can never be finished
             raise self._too_large()
         before, at_most = file.offset, room if expected is None else expected
         try:
             received = await file.append(_body(request), at_most=at_most, idle_s=self._limits.idle_s)
         except TooLarge as error:
             if at_most == room:
+                await file.discard()
                 raise self._too_large() from error
             raise Refusal(Code.SIZE_INVALID, error.message, status=400) from error
         if expected is not None and received != expected:
