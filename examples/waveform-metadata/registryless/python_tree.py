@@ -40,9 +40,9 @@ def program() -> Path:
 
 
 def identity() -> str:
-    """What the base layer is made from, without reading it all: Python and the C library, and this file."""
-    libraries = [*shared_libraries([program()]), Path(__file__)]
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in [program(), *libraries]]
+    """What the base layer is made from, without reading it all: Python and the libraries it starts with."""
+    files = [program(), *shared_libraries([program()])]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return f"{sys.version} {platform.machine()} {sorted(stats)}"
 
 
