@@ -84,6 +84,7 @@ async def serve(config: ServeConfig, *observers: Observer, started: Started | No
     async with await Gate.open(config.gate) as gate:
         context = _tls(config)
         origin = _origin(gate, listening, tls=context is not None)
+        gate.base_url = origin.public_url
         runner = _runner(gate, origin)
         try:
             await runner.setup()
@@ -145,7 +146,7 @@ def _origin(gate: Gate, listening: socket.socket, *, tls: bool) -> Origin:
     base = keyset.verifier_id
     if gate.trial:
         host, port = listening.getsockname()[:2]
-        host = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        host = "localhost" if ip_address(host).is_unspecified else f"[{host}]" if ":" in host else host
         base = f"{'https' if tls else 'http'}://{host}:{port}"
     return Origin(
         public_url=base,

@@ -108,6 +108,8 @@ class Gate:
         self.keyring = keyring
         self.database = database
         self.sequencer = sequencer
+        # Where links in answers lead: the public URL, except in a trial, which is wherever it listens.
+        self.base_url = keyring.keyset.verifier_id
         self.bell = Bell()
         self.accounts = SqlAccounts(database)
         self.catalogue = SqlCatalogue(database)
@@ -188,7 +190,7 @@ class Gate:
         return signing_refusal(self.config.data)
 
     def submission_url(self, submission: Submission) -> str:
-        return f"{self.keyring.keyset.verifier_id}/submissions/{submission.id}"
+        return f"{self.base_url}/submissions/{submission.id}"
 
     async def health(self) -> Health:
         problems = [reason] if (reason := self.refusal()) else []
