@@ -41,7 +41,8 @@ real: $(VENV)/.installed-dev ## the tests against real registries, engines and c
 	$(BIN)/python -m pytest -m real $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## side-by-side measurements; prints tables
-	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+	@for file in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py); do \
+		echo "== $$file"; PYTHONPATH=. $(BIN)/python "$$file" || exit 1; done
 
 fuzz: $(VENV)/.installed-dev ## property tests with new seeds for MINUTES
 	scripts/fuzz $(MINUTES)
