@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +72,8 @@ def check(
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")] = False,
 ) -> None:
     """Judge an image: would it be admitted, and if not, what is to be done?"""
+    import asyncio
+
     from gef_registry.oci.reference import parse_image_name
     from gef_registry.policy.skip import parse_skips
     from gef_registry.report.formats import format_named

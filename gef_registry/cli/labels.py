@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +54,8 @@ def check_labels(
     plain_http: PlainHttpOption = False,
 ) -> None:
     """Check labels only: the same findings as `check`, before a build, with line numbers."""
+    import asyncio
+
     from gef_registry.cli.check import print_report
     from gef_registry.report.formats import format_named
     from gef_registry.settings import load_settings

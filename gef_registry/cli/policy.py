@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
@@ -67,6 +66,8 @@ def explain_policy(
     plain_http: PlainHttpOption = False,
 ) -> None:
     """Show, check by check, what a policy makes of an image and which line of it decides."""
+    import asyncio
+
     from gef_registry.cli.check import Request, facts_cache, judge_image
     from gef_registry.cli.tables import print_table
     from gef_registry.oci.reference import parse_image_name

@@ -268,7 +268,7 @@ def policies(draw, base):
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_further_denying_finding_never_makes_it_better(data, known, waived):
     policy = data.draw(policies(waived))
@@ -280,7 +280,7 @@ def test_a_further_denying_finding_never_makes_it_better(data, known, waived):
     assert after.decision is Decision.DENY
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_same_question_has_one_answer_whatever_the_order(data, known, waived):
     policy = data.draw(policies(waived))
@@ -292,7 +292,7 @@ def test_the_same_question_has_one_answer_whatever_the_order(data, known, waived
     assert sorted(one.reasons) == sorted(other.reasons)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_P3_what_could_not_be_established_is_never_a_yes(data, known, waived):
     policy = data.draw(policies(waived))
