@@ -29,6 +29,7 @@ COMMANDS: tuple[str, ...] = (
     "serve",
     "account",
     "doctor",
+    "demo",
 )
 
 
