@@ -127,11 +127,12 @@ class TarWalker:
                 raise malformed("a directory of an old format with content")
             kind = listing.DIRECTORY
         self._check_name(name)
-        kind, path = listing.classified(kind, listing.normalised(name))
+        stored_path = listing.normalised(name)
+        kind, path = listing.classified(kind, stored_path)
         self._listing.add(kind, path)
         self._count()
         if flag in (b"0", b"\0", b"7"):
-            self._file(path, size)
+            self._file(stored_path, size)
         elif path in _KEPT_LINKS and kind not in (listing.WHITEOUT, listing.OPAQUE):
             self.files[path] = KeptFile(path, kind, target=target)
 
