@@ -145,12 +145,12 @@ class BlobStore:
     async def commit(self, upload: UploadFile, digest: Digest) -> int:
         """Makes a held upload the blob `digest`, durable on return; its size.
 
-        Raises VerificationFailed, and drops the upload, when its bytes have another digest.
+        Raises VerificationFailed when its bytes have another digest, Unavailable when the disk fails; drops it then.
         """
-        await upload.verify(digest)
         try:
+            await upload.verify(digest)
             await self._run(self._name, upload.path, digest)
-        except Unavailable:
+        except Unavailable:  # after a failed fsync nobody knows what the disk has
             await upload.discard()
             raise
         upload.forget()
