@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -76,8 +77,8 @@ def _umask() -> int:
 
 
 @contextlib.contextmanager
-def progress(*, wanted: bool = True) -> Iterator[Bar | None]:
-    """A bar on stderr, if that is a terminal and somebody wants it; else None."""
+def progress(*, wanted: bool = True, after_s: float = 0.5) -> Iterator[Bar | None]:
+    """A bar on stderr for work that takes longer than `after_s`, if that is a terminal and somebody wants it; else None."""
     if not wanted or not sys.stderr.isatty():
         yield None
         return
@@ -88,8 +89,16 @@ def progress(*, wanted: bool = True) -> Iterator[Bar | None]:
         TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    appearance = threading.Timer(after_s, shown.start)
+    appearance.daemon = True
+    appearance.start()
+    try:
         yield _RichBar(shown)
+    finally:
+        appearance.cancel()
+        appearance.join()
+        shown.stop()
 
 
 class _RichBar:
