@@ -47,12 +47,15 @@ class Structure:
 
 async def read_structure(source: Source, limits: Limits) -> Structure:
     """Raises NotFound or Unavailable when the subject itself cannot be had."""
-    subject = await source.resolve()
+    resolved = await source.resolve()
+    subject = Descriptor(resolved.media_type, resolved.digest, resolved.size)  # how it was named is no fact about it
     structure = Structure(subject)
     if subject.digest.algorithm != "sha256":
         structure.note(ProblemKind.UNSUPPORTED_CONTENT, f"{subject.digest}: only sha256 digests are judged")
         return structure
     top = await _manifest(source, subject, structure, None, missing_raises=True)
+    if top is not None:
+        structure.subject = top.descriptor
     if isinstance(top, Manifest):
         await _image(source, top, None, structure, limits)
     elif isinstance(top, Index):
