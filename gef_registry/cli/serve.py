@@ -102,7 +102,7 @@ def serve_config(settings: Settings) -> ServeConfig:
             hooks=sources,
         ),
     )
-    return ServeConfig(gate, host, port, server.tls_cert, server.tls_key)
+    return ServeConfig(gate, host, port, server.tls_cert, server.tls_key, server.behind_proxy)
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -135,3 +135,4 @@ def _log_to_stderr(level: str) -> None:
     if number is None:
         raise BadInput(f"--log-level {level[:40]!r} is none of debug, info, warning, error")
     logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)

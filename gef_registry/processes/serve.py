@@ -51,6 +51,7 @@ class ServeConfig:
     port: int
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    behind_proxy: bool = False
 
 
 def is_loopback(host: str) -> bool:
@@ -85,7 +86,7 @@ async def serve(config: ServeConfig, *observers: Observer, started: Started | No
         context = _tls(config)
         origin = _origin(gate, listening, tls=context is not None)
         gate.base_url = origin.public_url
-        runner = _runner(gate, origin)
+        runner = _runner(config, gate, origin)
         try:
             await runner.setup()
             await web.SockSite(runner, listening, ssl_context=context, backlog=BACKLOG).start()
@@ -114,12 +115,12 @@ async def _until_told(
             task.cancel()
 
 
-def _runner(gate: Gate, origin: Origin) -> web.AppRunner:
+def _runner(config: ServeConfig, gate: Gate, origin: Origin) -> web.AppRunner:
     issuer = token_issuer(gate.keyring, gate.config.data / "keys", origin)
     ports = gate_ports(gate, origin)
     access = HttpAccess(gate.accounts, issuer, origin)
     routes = registry_routes(gate.blobs, gate.catalogue, access, gate.push_gate, Limits())
-    application = build_app(ports, issuer, access, routes)
+    application = build_app(ports, issuer, routes, behind_proxy=config.behind_proxy)
     return web.AppRunner(application, access_log=None, read_bufsize=READ_BUFFER_BYTES, shutdown_timeout=SHUTDOWN_S)
 
 

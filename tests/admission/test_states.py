@@ -18,7 +18,7 @@ def test_final_states_take_no_event() -> None:
 
 
 def test_the_final_states_are_the_ones_a_submission_ends_in() -> None:
-    assert FINAL == {State.DENIED, State.UNDECIDED, State.REJECTED, State.CONFLICT, State.REVOKED}
+    assert {State.DENIED, State.UNDECIDED, State.REJECTED, State.CONFLICT, State.REVOKED} == FINAL
 
 
 def test_admitted_is_reached_only_through_every_step() -> None:
