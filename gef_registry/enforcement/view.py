@@ -18,15 +18,10 @@ from types import MappingProxyType
 
 from gef_registry.errors import VerificationFailed
 from gef_registry.oci.digest import Digest
+from gef_registry.signing.dsse import Envelope, parse_envelope
 from gef_registry.signing.keys import Purpose
 from gef_registry.signing.keyset import KeySet
-from gef_registry.signing.leaf import (
-    ForeignLeaf,
-    HashedRekord,
-    check_statement,
-    is_simple_signing,
-    parse_leaf,
-)
+from gef_registry.signing.leaf import ForeignLeaf, HashedRekord, is_simple_signing, parse_leaf
 from gef_registry.signing.revocation import Revocation, SignedRevocation
 from gef_registry.signing.statement import Admission
 from gef_registry.signing.verify import check_revocation, open_admission
@@ -159,21 +154,26 @@ class _Draft:
             self._problem(entry, ProblemKind.REFUSED, error.message)
 
     def _take_statement(self, entry: LogEntry, leaf: HashedRekord, keyset: KeySet) -> None:
-        known = keyset.find(leaf.key.fingerprint)
+        known = keyset.find(leaf.key)
         if known is None or known.purpose is not Purpose.ADMISSION:
             raise VerificationFailed(f"a leaf by {leaf.key.fingerprint}, which is no admission key of the gate")
         if not entry.statement:
             self._problem(entry, ProblemKind.WITHHELD, f"the log withholds the statement {leaf.statement_id}")
             return
-        altered = check_statement(entry.leaf, entry.statement)
+        envelope: Envelope | None = None
+        try:
+            if not is_simple_signing(entry.statement):
+                envelope = parse_envelope(entry.statement, what="statement")
+            signed = entry.statement if envelope is None else envelope.signed_bytes
+            altered = leaf.mismatch(signed, leaf.signature if envelope is None else envelope.signature)
+        except VerificationFailed as error:
+            altered = error.message
         if altered is not None:
             self._problem(entry, ProblemKind.ALTERED, f"the statement {leaf.statement_id} was altered: {altered}")
-            return
-        if is_simple_signing(entry.statement):
-            if not leaf.key.verifies(leaf.signature, entry.statement):
-                raise VerificationFailed("the signature of a .sig object is wrong")
-            return
-        self._admit(entry, open_admission(entry.statement, keyset))
+        elif envelope is not None:
+            self._admit(entry, open_admission(envelope, keyset))
+        elif not leaf.key.verifies(leaf.signature, entry.statement):
+            raise VerificationFailed("the signature of a .sig object is wrong")
 
     def _admit(self, entry: LogEntry, admission: Admission) -> None:
         bound = self._names.setdefault(admission.name, admission.index_digest)

@@ -52,8 +52,9 @@ class KeySet:
     def of(self, purpose: Purpose) -> tuple[SetKey, ...]:
         return tuple(key for key in self.keys if key.purpose is purpose)
 
-    def find(self, fingerprint: str) -> SetKey | None:
-        return next((key for key in self.keys if key.public.fingerprint == fingerprint), None)
+    def find(self, public: PublicKey) -> SetKey | None:
+        """The entry of a key, None when it is not in the set."""
+        return next((key for key in self.keys if key.public == public), None)
 
 
 def sign_keyset(keyset: KeySet, root: PrivateKey) -> Envelope:

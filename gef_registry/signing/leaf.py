@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -40,6 +41,15 @@ class HashedRekord:
     @property
     def statement_id(self) -> str:
         return self.digest.hex()
+
+    def mismatch(self, signed: bytes, signature: bytes) -> str | None:
+        """What is wrong with these signed bytes and signature for this leaf, in words; None when they are its own."""
+        digest = hashlib.sha256(signed).digest()
+        if not hmac.compare_digest(digest, self.digest):
+            return f"it says something else than what was logged: expected {self.digest.hex()}, got {digest.hex()}"
+        if not hmac.compare_digest(signature, self.signature):
+            return "it carries another signature than the one that was logged"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,7 @@ def parse_leaf(leaf: bytes) -> Leaf:
     verifier = signature.fields("verifier").exactly({"keyDetails", "publicKey"})
     raw_key = _decode(verifier.fields("publicKey").exactly({"rawBytes"}), "rawBytes")
     try:
-        key = PublicKey.from_spki(raw_key, what="log leaf: public key")
+        key = _public_key(raw_key)
     except BadInput as error:
         raise VerificationFailed(error.message) from error
     verifier.constant("keyDetails", _KEY_DETAILS[key.algorithm])
@@ -137,15 +147,15 @@ def is_simple_signing(statement: bytes) -> bool:
 
 def _check_hashed(leaf: HashedRekord, statement: bytes) -> str | None:
     if is_simple_signing(statement):
-        signed, signature = statement, leaf.signature
-    else:
-        envelope = parse_envelope(statement, what="statement")
-        signed, signature = envelope.signed_bytes, envelope.signature
-    if not hmac.compare_digest(hashlib.sha256(signed).digest(), leaf.digest):
-        return f"it says something else than what was logged: expected {leaf.digest.hex()}, got {hashlib.sha256(signed).hexdigest()}"
-    if not hmac.compare_digest(signature, leaf.signature):
-        return "it carries another signature than the one that was logged"
-    return None
+        return leaf.mismatch(statement, leaf.signature)
+    envelope = parse_envelope(statement, what="statement")
+    return leaf.mismatch(envelope.signed_bytes, envelope.signature)
+
+
+@functools.lru_cache(maxsize=64)
+def _public_key(spki: bytes) -> PublicKey:
+    """A log names the same few keys again and again."""
+    return PublicKey.from_spki(spki, what="log leaf: public key")
 
 
 def _encode(value: bytes) -> str:
