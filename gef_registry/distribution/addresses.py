@@ -7,6 +7,7 @@ gate, since it sits where the socket is made. Without a policy a client connects
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 class AddressRefused(OSError):
     """An address the policy does not permit; aiohttp carries it inside its own connection error."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errno.EACCES, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,15 @@ class Transport:
 
 def shown(url: URL) -> str:
     """A URL for a message: without user, password and query, where signatures and tokens travel."""
-    return str(url.with_user(None).with_query(None).with_fragment(None))[:300]
+    port = f":{url.explicit_port}" if url.explicit_port is not None else ""
+    return f"{url.scheme}://{url.host or ''}{port}{url.raw_path}"[:300]
 
 
 def _translated(error: Exception, url: URL) -> GefError | Transient:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, AddressRefused):
-            return Denied(f"{shown(url)}: {cause}", hint="only public addresses, or those that configuration allows")
+            return Denied(f"{shown(url)}: {cause.strerror}", hint="only public addresses, or those that configuration allows")
         cause = getattr(cause, "os_error", None) or cause.__cause__
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return Unavailable(
