@@ -23,6 +23,7 @@ from gef_registry.enforcement.decide import CLOCK_SKEW_S
 from gef_registry.enforcement.single_statements import SingleStatements
 from gef_registry.enforcement.trust import Trust
 from gef_registry.enforcement.view import LogEntry, View, fold
+from gef_registry.enforcement.view_codec import decode_view, encode_view, fold_key
 from gef_registry.enforcement.view_directory import ViewDirectory
 from gef_registry.errors import GefError, NotFound, Unavailable, VerificationFailed
 from gef_registry.signing.fields import rfc3339
@@ -33,6 +34,7 @@ from gef_registry.transparency.reader import Fetch, LogReader
 from gef_registry.transparency.tiles import TILE_WIDTH
 
 KEYS = "keys"
+FOLDED = "folded"
 MAX_RETRIED_STATEMENTS = 64
 
 
@@ -80,8 +82,11 @@ class Follower:
             reader = LogReader(SingleStatements(self._fetch), trust.keyset.log_origin, trust.log, trust.cosigners)
             new = await self._read_checkpoint(reader, old)
             state = await self._advance(reader, trust, new, old)
-            self._state = await self._retry_hidden(state)
-            return self._state.view
+            state = await self._retry_hidden(state)
+            if old is None or state.view.at(0) != old.view.at(0):
+                await asyncio.to_thread(self._keep_fold, state)
+            self._state = state
+            return state.view
 
     # ------------------------------------------------------------------ steps of a sync
 
@@ -201,6 +206,11 @@ class Follower:
         view = await asyncio.to_thread(fold, View(), entries, state.trust.keyset)
         return _State(state.trust, state.head, state.frontier, view.at(state.view.cosigned_at))
 
+    def _keep_fold(self, state: _State) -> None:
+        entries = self._files.entries(state.view.size)
+        key = fold_key(state.trust.raw, state.head.checkpoint.root, entries)
+        self._files.write(FOLDED, encode_view(state.view, key))
+
     # ------------------------------------------------------------------ offline
 
     def _load(self) -> _State | None:
@@ -222,9 +232,12 @@ class Follower:
                     f"{self._files.root}: the stored entries do not give the signed root: the view was altered",
                     hint="remove the view's directory and run `gef-registry host init` again",
                 )
-        view = fold(View(), entries, trust.keyset).at(cosigned.cosigned_at or 0)
+        key = fold_key(raw, head.checkpoint.root, entries)
+        view = decode_view(self._files.read(FOLDED) or b"", key)
+        if view is None:
+            view = fold(View(), entries, trust.keyset)
         frontier = Frontier().extend(leaf_hash(entry.leaf) for entry in entries)
-        return _State(trust, head, frontier, view)
+        return _State(trust, head, frontier, view.at(cosigned.cosigned_at or 0))
 
     def _read_cosigned(self, trust: Trust, head: SignedCheckpoint) -> SignedCheckpoint:
         if head.cosigned_at is not None:

@@ -6,6 +6,7 @@
     statements/<N>                 their statements, a line each, empty where the log withholds one
     checkpoint                     the newest checkpoint; written last: it is what the rest is read up to
     cosigned                       the newest checkpoint that was cosigned, when `checkpoint` is not
+    folded                         what all this folds to, bound to it by a hash (view_codec); may be missing
     evidence/<time>-<what>-<n>     signed notes that contradict each other, never removed here
     lock
 

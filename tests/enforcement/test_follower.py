@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from gef_registry.enforcement import follower as follower_module
 from gef_registry.enforcement.decide import Reason, decide
 from gef_registry.enforcement.follower import Follower
 from gef_registry.enforcement.http_fetch import HttpFetch, gate_url
-from gef_registry.enforcement.view import View
+from gef_registry.enforcement.view import View, fold
 from gef_registry.enforcement.view_directory import Pin, ViewDirectory
 from gef_registry.errors import BadInput, GefError, NotFound, Unavailable, VerificationFailed
 from gef_registry.signing.statement import Admission
@@ -318,10 +319,10 @@ async def test_a_view_that_was_altered_on_disk_is_refused_or_changes_nothing(
 
 
 async def test_a_crash_between_any_two_files_leaves_a_view_that_loads_and_syncs(gate: Gate, tmp_path: Path) -> None:
-    await gate.add(*filler(200), admission())
+    await gate.add(*filler(10), admission())
     view = tmp_path / "view"
     await gate.follower(view).sync()
-    await gate.add(*filler(100, 200), SIGNER.revocation(digest("image")))
+    await gate.add(*filler(5, 10), SIGNER.revocation(digest("image")))
     shutil.copytree(view, tmp_path / "before")
     writes: list[str] = []
     real = ViewDirectory.write
@@ -346,13 +347,44 @@ async def test_a_crash_between_any_two_files_leaves_a_view_that_loads_and_syncs(
             await host.sync()
         except Crash:
             loaded = await gate.follower(view).load()
-            assert reason(loaded) is Reason.ADMITTED
+            assert reason(loaded) is (Reason.REVOKED if "checkpoint" in writes else Reason.ADMITTED)
             assert reason(await gate.follower(view).sync()) is Reason.REVOKED
         else:
             break
     else:
         raise AssertionError("never got through")
-    assert writes[-1] == "checkpoint" and len(writes) >= 5
+    assert writes[-2:] == ["checkpoint", "folded"] and len(writes) == 4
+
+
+async def test_a_kept_fold_spares_the_signatures_and_is_never_stale(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, child = (
+        admission("index", child_digests=(digest("child"),)),
+        admission("child", index_digest=digest("index")),
+    )
+    await gate.add(index, child, admission("other", expires_at=NOW + 9, trial=True), SIGNER.revocation(digest("other")))
+    await gate.add(admission(digest=digest("second"), tag="1.0.0"), admission(digest=digest("third"), tag="1.0.0"))
+    view = await gate.follower(tmp_path / "view").sync()
+    folds = 0
+
+    def counting(*arguments: object) -> View:
+        nonlocal folds
+        folds += 1
+        return fold(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(follower_module, "fold", counting)
+    assert await gate.follower(tmp_path / "view").load() == view and folds == 0
+    kept = (tmp_path / "view/folded").read_bytes()
+    for spoiled in (b"", kept[:-1], kept.replace(b"demo/other", b"demo/OTHER"), kept.replace(b"true", b"null")):
+        assert spoiled != kept
+        (tmp_path / "view/folded").write_bytes(spoiled)
+        assert await gate.follower(tmp_path / "view").load() == view
+    assert folds == 4
+    await gate.add(SIGNER.revocation(digest("index")))
+    assert reason(await gate.follower(tmp_path / "view").sync(), "child") is Reason.REVOKED
+    (tmp_path / "view/folded").write_bytes(kept)  # of before the revocation
+    assert reason(await gate.follower(tmp_path / "view").load(), "child") is Reason.REVOKED
 
 
 async def test_two_processes_do_not_update_one_view_at_once(gate: Gate, tmp_path: Path) -> None:
