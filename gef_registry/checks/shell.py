@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 MAX_LENGTH = 64 << 10
-MAX_DEPTH = 8
+MAX_DEPTH = 5
 _SEPARATORS = frozenset(";&|\n(){}")
 _BLANK = frozenset(" \t\r")
 

@@ -38,6 +38,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
 # Options of curl that take a value: in a cluster like -fsSLo, what follows them is no option.
 _CURL_VALUED = frozenset("AbcCdDeEFhHKmoPQrTtuUwxXyYz")
 _TRUSTED = re.compile(r"\[[^\]]*\btrusted=yes\b")
+_MAX_SCRIPTS = 1 << 20  # of all entries together
 _ARGUMENTS = re.compile(r"\|[0-9]+ ")
 
 
@@ -64,10 +65,14 @@ def _look(platform: PlatformFacts, config: ImageConfig) -> Seen:
     if not config.history:
         return Seen(outcome=Outcome.UNKNOWN, reason="the image has no history")
     found: dict[tuple[str, Severity], Finding] = {}
+    left = _MAX_SCRIPTS
     for number, entry in enumerate(config.history, 1):
         script = run_script(entry.created_by)
         if script is None:
             continue
+        left -= len(script)
+        if left < 0 or len(script) > shell.MAX_LENGTH:
+            return Seen(tuple(found.values()), Outcome.UNKNOWN, f"history entry {number} is too long to be read")
         for what, severity in problems_of(script):
             message = f"history entry {number} {what}"
             found.setdefault((what, severity), finding(INFO, message, severity=severity, evidence=what))
