@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from gef_registry.admission.rights import Role
+from gef_registry.admission.rights import Account, Role
 from gef_registry.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
@@ -23,69 +23,73 @@ DaysOption = Annotated[int | None, typer.Option("--days", min=1, help="The token
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
 
+account = typer.Typer(name="account", no_args_is_help=True, help="Accounts and their tokens.")
+
+
 def register(app: typer.Typer) -> None:
-    account = typer.Typer(no_args_is_help=True, help="Accounts and their tokens.")
-    app.add_typer(account, name="account")
+    """Adds `account …`."""
+    app.add_typer(account)
 
-    @account.command()
-    def add(
-        name: NameArgument,
-        role: Annotated[str, typer.Option("--role", metavar="author|reviewer|operator|admin", show_default=False)],
-        community: Annotated[
-            list[str] | None, typer.Option("--community", metavar="C", help="May be given several times.")
-        ] = None,
-        days: DaysOption = None,
-        data: DataOption = None,
-    ) -> None:
-        """Add an account; prints its registry token (the password of docker login), which is shown only now."""
 
-        async def act(accounts: SqlAccounts) -> str:
-            added = await accounts.add(name, parse_role(role), community or [])
-            return await accounts.issue(added.name, "registry", expires_at=_expiry(days))
+@account.command()
+def add(
+    name: NameArgument,
+    role: Annotated[str, typer.Option("--role", metavar="author|reviewer|operator|admin", show_default=False)],
+    community: Annotated[
+        list[str] | None, typer.Option("--community", metavar="C", help="May be given several times.")
+    ] = None,
+    days: DaysOption = None,
+    data: DataOption = None,
+) -> None:
+    """Add an account; prints its registry token (the password of docker login), which is shown only now."""
 
-        token = _with_accounts(data, act)
-        where = f" in {', '.join(community)}" if community else ""
-        typer.echo(f"{name} ({role}{where}), registry token: {token}")
+    async def act(accounts: SqlAccounts) -> str:
+        added = await accounts.add(name, parse_role(role), community or [])
+        return await accounts.issue(added.name, "registry", expires_at=_expiry(days))
 
-    @account.command()
-    def token(
-        name: NameArgument,
-        registry: Annotated[
-            bool, typer.Option("--registry", help="A new registry token instead of one for the API.")
-        ] = False,
-        days: DaysOption = None,
-        data: DataOption = None,
-    ) -> None:
-        """Issue a token for the API; it is shown only now."""
-        kind = "registry" if registry else "api"
+    token = _with_accounts(data, act)
+    where = f" in {', '.join(community)}" if community else ""
+    typer.echo(f"{name} ({role}{where}), registry token: {token}")
 
-        async def act(accounts: SqlAccounts) -> str:
-            return await accounts.issue(name, kind, expires_at=_expiry(days))
 
-        typer.echo(f"{name}, {'registry' if registry else 'API'} token: {_with_accounts(data, act)}")
+@account.command()
+def token(
+    name: NameArgument,
+    registry: Annotated[
+        bool, typer.Option("--registry", help="A new registry token instead of one for the API.")
+    ] = False,
+    days: DaysOption = None,
+    data: DataOption = None,
+) -> None:
+    """Issue a token for the API; it is shown only now."""
+    kind = "registry" if registry else "api"
 
-    @account.command(name="list")
-    def show_all(data: DataOption = None) -> None:
-        """List the accounts."""
+    async def act(accounts: SqlAccounts) -> str:
+        return await accounts.issue(name, kind, expires_at=_expiry(days))
 
-        async def act(accounts: SqlAccounts) -> list[str]:
-            return [
-                f"{one.name:<24} {one.role:<9} {', '.join(sorted(one.communities)) or '-'}"
-                for one in await accounts.all()
-            ]
+    typer.echo(f"{name}, {'registry' if registry else 'API'} token: {_with_accounts(data, act)}")
 
-        for line in _with_accounts(data, act):
-            typer.echo(line)
 
-    @account.command()
-    def disable(name: NameArgument, data: DataOption = None) -> None:
-        """End an account and its tokens; its name stays taken."""
+@account.command(name="list")
+def show_all(data: DataOption = None) -> None:
+    """List the accounts."""
 
-        async def act(accounts: SqlAccounts) -> None:
-            await accounts.disable(name)
+    async def act(accounts: SqlAccounts) -> list[Account]:
+        return await accounts.all()
 
-        _with_accounts(data, act)
-        typer.echo(f"{name} is disabled")
+    for one in _with_accounts(data, act):
+        typer.echo(f"{one.name:<24} {one.role:<9} {', '.join(sorted(one.communities)) or '-'}")
+
+
+@account.command()
+def disable(name: NameArgument, data: DataOption = None) -> None:
+    """End an account and its tokens; its name stays taken."""
+
+    async def act(accounts: SqlAccounts) -> None:
+        await accounts.disable(name)
+
+    _with_accounts(data, act)
+    typer.echo(f"{name} is disabled")
 
 
 def parse_role(text: str) -> Role:

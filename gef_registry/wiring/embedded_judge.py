@@ -14,10 +14,12 @@ from gef_registry.errors import NotFound, VerificationFailed
 from gef_registry.facts.cache import DirectoryCache
 from gef_registry.facts.limits import Limits
 from gef_registry.facts.model import ImageFacts
-from gef_registry.oci import media, strict_json
+from gef_registry.oci import media
 from gef_registry.oci.manifest import Descriptor
 from gef_registry.policy.model import Policy
-from gef_registry.policy.verdict import Decision
+from gef_registry.policy.verdict import Decision, Verdict
+from gef_registry.report import json
+from gef_registry.report.model import Subject, compose
 from gef_registry.wiring import judging
 from gef_registry.wiring.embedded import EmbeddedSource
 
@@ -56,7 +58,7 @@ class EmbeddedJudge:
             )
         except (NotFound, VerificationFailed) as error:
             # The candidate's bytes are gone or were altered since the push: nobody can say what it is (P3).
-            return self._unreadable(str(error))
+            return self._unreadable(source, root, str(error))
         return Judgement(
             event=EVENTS[judged.verdict.decision],
             decision=judged.verdict.decision,
@@ -69,15 +71,23 @@ class EmbeddedJudge:
             parts=parts_of(judged.facts),
         )
 
-    def _unreadable(self, reason: str) -> Judgement:
+    def _unreadable(self, source: EmbeddedSource, root: Descriptor, reason: str) -> Judgement:
+        verdict = Verdict(Decision.UNDECIDED, (reason,), findings=(), results=())
+        report = compose(
+            subject=Subject(source.name, root.digest, root.media_type, ()),
+            verdict=verdict,
+            policy=self._policy,
+            at=self._now(),
+            tools=judging.own_tools(),
+        )
         return Judgement(
             event=Event.NOT_DECIDED,
             decision=Decision.UNDECIDED,
-            reasons=(reason,),
+            reasons=verdict.reasons,
             approvals=0,
             policy_name=self._policy.name,
             policy_digest=self._policy.digest,
-            report=strict_json.canonical({"verdict": {"decision": Decision.UNDECIDED, "reasons": [reason]}}),
+            report=json.render(report.without_timings()),
             service=None,
             parts=(),
         )
