@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -25,6 +25,10 @@ class Queue(Protocol):
         """How many submissions of this account wait for a judge or are being judged."""
         ...
 
+    async def joins(self, request: Request) -> bool:
+        """Whether the request only joins a submission that is there: the same push again is no new work."""
+        ...
+
 
 class QueueFull(Denied):
     """The account has too many submissions waiting; it should try again when one is decided."""
@@ -33,7 +37,8 @@ class QueueFull(Denied):
 
 
 class Desk:
-    """Takes requests and reviews. Holds no state of its own: everything is in the records."""
+    """Takes requests and reviews. Everything is in the records; the lock only keeps one account's simultaneous
+    requests from passing the queue's limit together."""
 
     def __init__(
         self,
@@ -49,19 +54,25 @@ class Desk:
         self._bell = bell
         self._now = now
         self._queue_limit = queue_limit
+        self._taking = asyncio.Lock()
 
     async def submit(self, request: Request) -> Submission:
         """Opens or joins a submission. Raises BadInput or Denied (the name), Conflict (it means another digest),
         QueueFull."""
         check_trusted_name(request.repository, request.tag)
-        if await self._queue.queued(request.account) >= self._queue_limit:
-            raise QueueFull(
-                f"{request.account} has {self._queue_limit} submissions waiting to be judged",
-                hint="push again when one of them is decided",
-            )
-        submission = await self._submissions.open(request)
+        async with self._taking:
+            if not await self._queue.joins(request):
+                await self._require_room(request.account)
+            submission = await self._submissions.open(request)
         self._bell.work()
         return submission
+
+    async def _require_room(self, account: str) -> None:
+        if await self._queue.queued(account) >= self._queue_limit:
+            raise QueueFull(
+                f"{account} has {self._queue_limit} submissions waiting to be judged",
+                hint="push again when one of them is decided",
+            )
 
     async def wait(self, submission_id: str, timeout_s: float) -> Submission:
         """The submission as soon as it is decided or needs a human; as it is when the time is over."""
@@ -81,8 +92,10 @@ class Desk:
         reviewing.require_reviewer(reviewer, submitter=request.account, repository=request.repository)
         reviewing.require_comment(opinion, comment)
         own = Review(reviewer.name, opinion, comment.strip(), self._now())
-        earlier = await self._submissions.reviews(submission_id)
-        event = _event(reviewing.outcome([*earlier, own], submitter=request.account, quorum=submission.approvals))
+
+        def event(reviews: Sequence[Review]) -> Event | None:
+            return _event(reviewing.outcome(reviews, submitter=request.account, quorum=submission.approvals))
+
         submission = await self._submissions.review(submission_id, own, event=event)
         self._bell.moved(submission_id)
         self._bell.work()

@@ -6,7 +6,7 @@ again after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -133,17 +133,20 @@ class Submissions(Protocol):
         ...
 
     async def judged(self, submission_id: str, judgement: Judgement) -> Submission:
-        """Records the judgement, its report and parts, and the state it leads to, in one transaction."""
+        """Records the judgement, its report and parts, and the state it leads to, in one transaction. Raises BadInput
+        for one that would admit something else than the submitted digest."""
         ...
 
     async def parts(self, submission_id: str) -> tuple[Part, ...]: ...
 
     async def reserve(self, submission_id: str) -> Submission:
-        """Reserves the name for ever: RESERVED, or CONFLICT when another digest has it. Idempotent."""
+        """Reserves the name for ever: RESERVED, CONFLICT when another digest has it, REVOKED when the digest was
+        revoked meanwhile. Idempotent: a submission that is not APPROVED is returned as it is."""
         ...
 
     async def signed(self, submission_id: str, statements: Sequence[SignedStatement]) -> Submission:
-        """Keeps the signed bytes (the first set wins: a later call changes nothing) and moves to SIGNED."""
+        """Keeps the signed bytes (the first set wins: a later call changes nothing) and moves to SIGNED. Raises
+        BadInput when a part has no statement."""
         ...
 
     async def statements(self, submission_id: str) -> tuple[SignedStatement, ...]: ...
@@ -154,8 +157,11 @@ class Submissions(Protocol):
 
     async def positions(self, submission_id: str) -> tuple[Logged, ...]: ...
 
-    async def review(self, submission_id: str, review: Review, *, event: Event | None) -> Submission:
-        """Records a review (one each; Conflict for a second) and, with `event`, moves on."""
+    async def review(
+        self, submission_id: str, review: Review, *, event: Callable[[Sequence[Review]], Event | None]
+    ) -> Submission:
+        """Records a review (one each; Conflict for a second) and moves on where `event` of all reviews, this one
+        included, says so: in one transaction, so that two reviewers at once cannot both miss the quorum."""
         ...
 
     async def reviews(self, submission_id: str) -> tuple[Review, ...]: ...

@@ -58,6 +58,7 @@ async def _take(submission: Submission, pipeline: Pipeline, leases: Leases, bell
         retry_s = RETRY_AFTER_FAULT_S
     finally:
         heartbeat.cancel()
+        await asyncio.gather(heartbeat, return_exceptions=True)
         await _release(submission.id, leases, retry_s)
         bell.moved(submission.id)
 

@@ -67,10 +67,12 @@ class SqlAccounts:
         return [account for account in found if account is not None]
 
     async def issue(self, name: str, kind: str, *, expires_at: datetime | None = None) -> str:
-        """A new token of an account, in clear, for the only time. Raises NotFound."""
+        """A new token of an account, in clear, for the only time. Raises NotFound (none, or disabled), BadInput."""
+        if kind not in PREFIXES:
+            raise BadInput(f"{kind[:40]!r} is no kind of token; there are {', '.join(PREFIXES)}")
         token = PREFIXES[kind] + secrets.token_urlsafe(32)
         async with self._database.write() as connection:
-            if await _role(connection, name) is None:
+            if await _account(connection, name) is None:
                 raise NotFound(f"there is no account {name[:80]!r}")
             await connection.execute(
                 insert(tokens).values(

@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gef_registry.admission.states import ACTIVE
 from gef_registry.distribution.ports import StoredManifest, Upload, Viewer
-from gef_registry.errors import Denied, NotFound
+from gef_registry.errors import Conflict, Denied, NotFound
 from gef_registry.oci.digest import Digest
 from gef_registry.store.database import Database, now_text
 from gef_registry.store.schema import (
@@ -25,6 +26,7 @@ from gef_registry.store.schema import (
     manifests,
     reservations,
     revocations,
+    submissions,
     tags,
     uploads,
 )
@@ -33,6 +35,13 @@ from gef_registry.store.schema import (
 def upsert(connection: AsyncConnection, table: Table) -> Any:
     """`INSERT ... ON CONFLICT`, in the dialect's words."""
     return upsert_sqlite(table) if connection.dialect.name == "sqlite" else upsert_postgresql(table)
+
+
+def upsert_visible(statement: Any, *, public: bool) -> Any:
+    """For `blobs` and `manifests`: a row that is there is kept; publishing makes it public, nothing hides it again."""
+    if not public:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(index_elements=["repository", "digest", "account"], set_={"public": True})
 
 
 class SqlCatalogue:
@@ -99,6 +108,7 @@ class SqlCatalogue:
 
     async def unlink_blob(self, repository: str, digest: Digest) -> bool:
         async with self._database.write() as connection:
+            await _refuse_needed(connection, repository, str(digest))
             result = await connection.execute(
                 delete(blobs).where(
                     blobs.c.repository == repository, blobs.c.digest == str(digest), blobs.c.public.is_(False)
@@ -148,7 +158,13 @@ class SqlCatalogue:
         values = {"digest": str(digest), "account": account, "public": False, "updated_at": now_text()}
         async with self._database.write() as connection:
             statement = upsert(connection, tags).values(repository=repository, tag=tag, **values)
-            await connection.execute(statement.on_conflict_do_update(index_elements=["repository", "tag"], set_=values))
+            result = await connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["repository", "tag"], set_=values, where=tags.c.public.is_(False)
+                )
+            )
+            if not result.rowcount:
+                raise Conflict(f"{repository}:{tag} is admitted; a trusted name never changes")
 
     async def delete_tag(self, repository: str, tag: str) -> bool:
         async with self._database.write() as connection:
@@ -159,6 +175,7 @@ class SqlCatalogue:
 
     async def delete_manifest(self, repository: str, digest: Digest) -> bool:
         async with self._database.write() as connection:
+            await _refuse_needed(connection, repository, str(digest))
             result = await connection.execute(
                 delete(manifests).where(
                     manifests.c.repository == repository,
@@ -169,6 +186,16 @@ class SqlCatalogue:
             await connection.execute(
                 delete(tags).where(
                     tags.c.repository == repository, tags.c.digest == str(digest), tags.c.public.is_(False)
+                )
+            )
+            left = select(manifests.c.digest).where(
+                manifests.c.repository == repository, manifests.c.digest == str(digest)
+            )
+            await connection.execute(
+                delete(manifest_references).where(
+                    manifest_references.c.repository == repository,
+                    manifest_references.c.digest == str(digest),
+                    ~left.exists(),
                 )
             )
         return bool(result.rowcount)
@@ -221,7 +248,7 @@ class SqlCatalogue:
         """Every digest some record speaks of, for finding orphans and for scrubbing."""
         async with self._database.read() as connection:
             found: set[str] = set()
-            for column in (blobs.c.digest, manifests.c.digest):
+            for column in (blobs.c.digest, manifests.c.digest, manifest_references.c.target):
                 found.update((await connection.execute(select(column).distinct())).scalars())
         return found
 
@@ -243,7 +270,7 @@ async def write_manifest(
     *,
     public: bool,
 ) -> None:
-    """Records a manifest and what it points at, within the caller's transaction."""
+    """Records a manifest and what it points at, within the caller's transaction. What is public stays public."""
     values = {
         "repository": repository,
         "digest": str(stored.digest),
@@ -256,13 +283,35 @@ async def write_manifest(
         "public": public,
         "created_at": now_text(),
     }
-    await connection.execute(upsert(connection, manifests).values(**values).on_conflict_do_nothing())
+    await connection.execute(upsert_visible(upsert(connection, manifests).values(**values), public=public))
     if references:
         rows = [
             {"repository": repository, "digest": str(stored.digest), "target": str(target), "size": size}
             for target, size in dict(references).items()
         ]
         await connection.execute(upsert(connection, manifest_references).on_conflict_do_nothing(), rows)
+
+
+async def _refuse_needed(connection: AsyncConnection, repository: str, digest: str) -> None:
+    """Raises Conflict for what a submission still needs: a candidate is held until it is decided (and published)."""
+    wanted, seen = {digest}, {digest}
+    while wanted:
+        held = select(submissions.c.id).where(
+            submissions.c.held_in == repository,
+            submissions.c.digest.in_(wanted),
+            submissions.c.state.in_(list(ACTIVE)),
+        )
+        holder = (await connection.execute(held.limit(1))).scalar()
+        if holder is not None:
+            raise Conflict(
+                f"{repository}@{digest} is part of submission {holder}, which is not decided yet",
+                hint="delete it when the submission has ended",
+            )
+        parents = select(manifest_references.c.digest).where(
+            manifest_references.c.repository == repository, manifest_references.c.target.in_(wanted)
+        )
+        wanted = set((await connection.execute(parents)).scalars()) - seen
+        seen |= wanted
 
 
 async def stored_manifest(connection: AsyncConnection, repository: str, digest: str) -> StoredManifest:

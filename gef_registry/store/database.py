@@ -51,11 +51,14 @@ class Database:
         parsed = make_url(url)
         path = Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            await asyncio.to_thread(check_whole, path)
+            await asyncio.to_thread(_prepare, path)
         database = cls(_engine(url))
-        async with database.write() as connection:
-            await connection.run_sync(upgrade, path)
+        try:
+            async with database.write() as connection:
+                await connection.run_sync(upgrade, path)
+        except BaseException:
+            await database.close()
+            raise
         return database
 
     @asynccontextmanager
@@ -78,6 +81,14 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _prepare(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"the directory {path.parent} cannot be made: {error.strerror}") from error
+    check_whole(path)
 
 
 def _engine(url: str) -> AsyncEngine:

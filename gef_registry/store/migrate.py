@@ -7,7 +7,8 @@ program wrote is refused by name: running on would lose what this program does n
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from gef_registry.errors import Unavailable
+
+HOLD_S = 20.0
 
 
 def upgrade(connection: Connection, path: Path | None) -> None:
@@ -53,7 +56,7 @@ def check_whole(path: Path) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(read_only(path), uri=True)) as connection:
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         answer = str(error)
@@ -63,13 +66,42 @@ def check_whole(path: Path) -> None:
         )
 
 
+def read_only(path: Path) -> str:
+    """The URI that opens a database without changing it, whatever characters its path has."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
 def copy_database(source: Path, target: Path) -> None:
-    """A consistent copy of a SQLite database, also while others write; replaces nothing that exists under that name."""
+    """A consistent copy of a SQLite database, also while others write; whole or not at all, readable as the source is.
+
+    Raises Unavailable: no room, or the source is damaged.
+    """
     partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as reader,
-        closing(sqlite3.connect(partial)) as writer,
-    ):
-        reader.backup(writer)
-    partial.replace(target)
+    try:
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        with (
+            closing(sqlite3.connect(read_only(source), uri=True)) as reader,
+            closing(sqlite3.connect(partial)) as writer,
+        ):
+            reader.backup(writer)
+        partial.chmod(source.stat().st_mode & 0o777)
+        partial.replace(target)
+    except (sqlite3.Error, OSError) as error:
+        raise Unavailable(f"{source} cannot be copied to {target}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writes_held(path: Path) -> Iterator[None]:
+    """Nobody writes this SQLite database meanwhile. Raises Unavailable when somebody else holds it too long."""
+    with closing(sqlite3.connect(path, timeout=HOLD_S, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise Unavailable(f"{path} cannot be held still: {error}; try again") from error
+        try:
+            yield
+        finally:
+            connection.execute("ROLLBACK")

@@ -2,6 +2,9 @@
 
 Before it, every row is some account's candidate; after it, the manifests, their blobs, the proofs and the tag are public.
 The bytes are where they always were: content-addressed, shared by all repositories.
+
+Only what was judged becomes public. A manifest is published as such when it is one of the submission's parts: a blob of
+an image may well have the digest of somebody's candidate manifest, and then it is published as a blob, nothing more.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gef_registry.admission.ports import Submission
@@ -17,8 +20,9 @@ from gef_registry.admission.rights import PROTECTIVE_PREFIX
 from gef_registry.admission.states import Event, State, next_state
 from gef_registry.distribution.ports import GATE_ACCOUNT, StoredManifest
 from gef_registry.errors import Conflict, Denied, NotFound
+from gef_registry.oci import media
 from gef_registry.oci.digest import Digest
-from gef_registry.store.catalogue import stored_manifest, upsert, write_manifest
+from gef_registry.store.catalogue import stored_manifest, upsert, upsert_visible, write_manifest
 from gef_registry.store.database import Database, now_text
 from gef_registry.store.schema import (
     blobs,
@@ -50,7 +54,7 @@ class SqlPublication:
 
     async def publish(self, submission: Submission, parts: Sequence[Digest], proofs: Sequence[Proof]) -> None:
         """Idempotent. Raises Denied when the digest was revoked meanwhile (the submission is then REVOKED), NotFound
-        when a candidate's record is missing, Conflict when the name is not this digest's."""
+        when a candidate's record is missing, Conflict when the name is not this digest's or a child was never judged."""
         request = submission.request
         async with self._database.write() as connection:
             revoked = await _revocation_reason(connection, request.digest)
@@ -66,12 +70,13 @@ class SqlPublication:
     ) -> None:
         request = submission.request
         await _require_reservation(connection, submission)
-        await _publish_tree(connection, request.held_in, request.repository, str(request.digest))
+        tree = _Tree(connection, request.held_in, request.repository, frozenset(str(part) for part in parts))
+        await tree.publish(str(request.digest))
         for proof in proofs:
             await write_manifest(
                 connection, request.repository, proof.manifest, GATE_ACCOUNT, proof.references, public=True
             )
-            await _publish_blobs(connection, request.repository, [(str(d), size) for d, size in proof.references])
+            await _publish_blobs(connection, request.repository, {str(d): size for d, size in proof.references})
             if proof.tag is not None:
                 await _publish_tag(connection, request.repository, proof.tag, proof.manifest.digest)
         for part in parts:
@@ -84,7 +89,7 @@ async def _move(connection: AsyncConnection, submission_id: str, event: Event) -
     state = (
         await connection.execute(select(submissions.c.state).where(submissions.c.id == submission_id))
     ).scalar_one()
-    if state == State.ADMITTED and event is Event.PUBLISHED:
+    if (state, event) in ((State.ADMITTED, Event.PUBLISHED), (State.REVOKED, Event.REVOCATION)):
         return
     await connection.execute(
         update(submissions)
@@ -103,30 +108,47 @@ async def _require_reservation(connection: AsyncConnection, submission: Submissi
         raise Conflict(f"{request.repository}:{request.tag} is reserved for {holder}, not {request.digest}")
 
 
-async def _publish_tree(connection: AsyncConnection, source: str, target: str, digest: str, *, depth: int = 0) -> None:
-    """A manifest and all it points at, children before the manifest itself."""
-    if depth > MAX_DEPTH:
-        raise Conflict(f"{digest} is nested deeper than {MAX_DEPTH} indexes")
-    stored = await stored_manifest(connection, source, digest)
-    query = select(manifest_references.c.target, manifest_references.c.size).where(
-        manifest_references.c.repository == source, manifest_references.c.digest == digest
-    )
-    references = [(row.target, row.size) for row in await connection.execute(query)]
-    children = await _which_are_manifests(connection, source, [name for name, _ in references])
-    for child in children:
-        await _publish_tree(connection, source, target, child, depth=depth + 1)
-    await _publish_blobs(connection, target, [(name, size) for name, size in references if name not in children])
-    pairs = [(Digest.parse(name), size) for name, size in references]
-    await write_manifest(connection, target, stored, GATE_ACCOUNT, pairs, public=True)
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """What was judged and is now copied, as records, from the candidate's repository to the trusted one."""
+
+    connection: AsyncConnection
+    source: str
+    target: str
+    judged: frozenset[str]
+
+    async def publish(self, digest: str, *, depth: int = 0) -> None:
+        """A manifest and all it points at, children before the manifest itself."""
+        if depth > MAX_DEPTH:
+            raise Conflict(f"{digest} is nested deeper than {MAX_DEPTH} indexes")
+        if digest not in self.judged:
+            raise Conflict(f"{digest} was never judged: it cannot become visible in {self.target}")
+        stored = await stored_manifest(self.connection, self.source, digest)
+        references = await self._references(digest)
+        if stored.media_type in media.INDEXES:
+            for child in references:
+                await self.publish(child, depth=depth + 1)
+        else:
+            await _publish_blobs(self.connection, self.target, await self._present(references))
+        pairs = [(Digest.parse(name), size) for name, size in references.items()]
+        await write_manifest(self.connection, self.target, stored, GATE_ACCOUNT, pairs, public=True)
+
+    async def _references(self, digest: str) -> dict[str, int]:
+        query = select(manifest_references.c.target, manifest_references.c.size).where(
+            manifest_references.c.repository == self.source, manifest_references.c.digest == digest
+        )
+        return {row.target: row.size for row in await self.connection.execute(query)}
+
+    async def _present(self, references: dict[str, int]) -> dict[str, int]:
+        """Those that were uploaded to the candidate's repository: a layer that is said to be elsewhere may carry the
+        digest of bytes that somebody else holds here, and those stay hidden."""
+        query = select(blobs.c.digest).where(blobs.c.repository == self.source, blobs.c.digest.in_(references))
+        found = set((await self.connection.execute(query)).scalars())
+        return {name: size for name, size in references.items() if name in found}
 
 
-async def _which_are_manifests(connection: AsyncConnection, repository: str, names: list[str]) -> set[str]:
-    query = select(manifests.c.digest).where(manifests.c.repository == repository, manifests.c.digest.in_(names))
-    return set((await connection.execute(query)).scalars())
-
-
-async def _publish_blobs(connection: AsyncConnection, repository: str, pairs: Sequence[tuple[str, int]]) -> None:
-    if not pairs:
+async def _publish_blobs(connection: AsyncConnection, repository: str, sizes: dict[str, int]) -> None:
+    if not sizes:
         return
     rows = [
         {
@@ -137,9 +159,9 @@ async def _publish_blobs(connection: AsyncConnection, repository: str, pairs: Se
             "public": True,
             "created_at": now_text(),
         }
-        for digest, size in pairs
+        for digest, size in sizes.items()
     ]
-    await connection.execute(upsert(connection, blobs).on_conflict_do_nothing(), rows)
+    await connection.execute(upsert_visible(upsert(connection, blobs), public=True), rows)
 
 
 async def _publish_tag(connection: AsyncConnection, repository: str, tag: str, digest: Digest) -> None:
@@ -163,22 +185,26 @@ async def _revocation_reason(connection: AsyncConnection, digest: Digest) -> str
 
 
 async def withdraw_proofs(connection: AsyncConnection, digests: Sequence[str]) -> None:
-    """Removes signature objects and bundles of digests, else stock verifiers would go on accepting them."""
+    """Removes signature objects and bundles of digests, else stock verifiers would go on accepting them.
+
+    An admitted image may itself name one of the digests as its subject: what has a protective tag is no proof, and stays.
+    """
+    admitted = select(tags.c.digest).where(
+        tags.c.repository == manifests.c.repository, tags.c.tag.startswith(PROTECTIVE_PREFIX), tags.c.public.is_(True)
+    )
     for digest in digests:
         signature_tag = f"{digest.replace(':', '-')}.sig"
-        query = select(tags.c.repository, tags.c.digest).where(tags.c.tag == signature_tag, tags.c.public.is_(True))
-        for row in (await connection.execute(query)).all():
-            await connection.execute(
-                delete(manifests).where(
-                    manifests.c.repository == row.repository,
-                    manifests.c.digest == row.digest,
-                    manifests.c.account == GATE_ACCOUNT,
-                )
-            )
-        await connection.execute(delete(tags).where(tags.c.tag == signature_tag, tags.c.public.is_(True)))
-        await connection.execute(
-            delete(manifests).where(manifests.c.subject == digest, manifests.c.account == GATE_ACCOUNT)
+        signatures = select(tags.c.digest).where(
+            tags.c.repository == manifests.c.repository, tags.c.tag == signature_tag, tags.c.public.is_(True)
         )
+        await connection.execute(
+            delete(manifests).where(
+                manifests.c.account == GATE_ACCOUNT,
+                manifests.c.digest.not_in(admitted),
+                or_(manifests.c.digest.in_(signatures), manifests.c.subject == digest),
+            )
+        )
+        await connection.execute(delete(tags).where(tags.c.tag == signature_tag, tags.c.public.is_(True)))
 
 
 async def require_known(connection: AsyncConnection, digest: str) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,21 +16,23 @@ from sqlalchemy import Row, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gef_registry.admission.ports import (
-    Judgement,
-    Logged,
-    LogPosition,
-    Part,
-    Request,
-    SignedStatement,
-    Submission,
-)
-from gef_registry.admission.review import Opinion, Review
+from gef_registry.admission.ports import Judgement, Logged, LogPosition, Part, Request, SignedStatement, Submission
+from gef_registry.admission.review import Review
 from gef_registry.admission.states import ACTIVE, RUNNABLE, Event, State, next_state
-from gef_registry.errors import Conflict, Denied, NotFound
+from gef_registry.errors import BadInput, Conflict, Denied, NotFound
 from gef_registry.oci.digest import Digest
 from gef_registry.store.catalogue import upsert
 from gef_registry.store.database import Database, now_text
+from gef_registry.store.rows import (
+    part_document,
+    part_of,
+    position_of,
+    require_parts,
+    require_statements,
+    review_of,
+    statement_of,
+    submission_of,
+)
 from gef_registry.store.schema import reports, reservations, reviews, revocations, statements, submissions
 
 
@@ -45,26 +46,19 @@ class SqlSubmissions:
         async with self._database.write() as connection:
             await _refuse_revoked(connection, request)
             await _refuse_taken(connection, request)
-            row = (
-                await connection.execute(
-                    select(submissions)
-                    .where(
-                        submissions.c.repository == request.repository,
-                        submissions.c.tag == request.tag,
-                        submissions.c.digest == str(request.digest),
-                        submissions.c.state.in_([*ACTIVE, State.ADMITTED]),
-                    )
-                    .order_by(submissions.c.number.desc())
-                    .limit(1)
-                )
-            ).first()
+            row = await _current(connection, request)
             if row is None:
                 row = await _insert(connection, request)
-        return _submission(row)
+        return submission_of(row)
+
+    async def joins(self, request: Request) -> bool:
+        """Whether `open` would join a submission that is there, and so add no work."""
+        async with self._database.read() as connection:
+            return await _current(connection, request) is not None
 
     async def get(self, submission_id: str) -> Submission:
         async with self._database.read() as connection:
-            return _submission(await _row(connection, submission_id))
+            return submission_of(await _row(connection, submission_id))
 
     async def listing(
         self,
@@ -86,7 +80,7 @@ class SqlSubmissions:
         if digest is not None:
             query = query.where(submissions.c.digest == str(digest))
         async with self._database.read() as connection:
-            return [_submission(row) for row in await connection.execute(query)]
+            return [submission_of(row) for row in await connection.execute(query)]
 
     async def counts(self) -> dict[str, int]:
         """How many submissions there are in each state, for metrics."""
@@ -120,6 +114,7 @@ class SqlSubmissions:
                     .where(submissions.c.state.in_([*RUNNABLE, State.JUDGING]), free)
                     .order_by(submissions.c.number)
                     .limit(1)
+                    .with_for_update(skip_locked=True)
                 )
             ).first()
             if row is None:
@@ -162,6 +157,7 @@ class SqlSubmissions:
     async def judged(self, submission_id: str, judgement: Judgement) -> Submission:
         async with self._database.write() as connection:
             row = await _row(connection, submission_id)
+            require_parts(row, judgement)
             await connection.execute(
                 upsert(connection, reports)
                 .values(digest=str(judgement.report_digest), body=judgement.report)
@@ -178,17 +174,22 @@ class SqlSubmissions:
                 policy_digest=str(judgement.policy_digest),
                 report_digest=str(judgement.report_digest),
                 service=json.dumps(dict(judgement.service)) if judgement.service is not None else None,
-                parts=json.dumps([_part_document(part) for part in judgement.parts]),
+                parts=json.dumps([part_document(part) for part in judgement.parts]),
             )
 
     async def parts(self, submission_id: str) -> tuple[Part, ...]:
         async with self._database.read() as connection:
             row = await _row(connection, submission_id)
-        return tuple(_part(document) for document in json.loads(row.parts))
+        return tuple(part_of(document) for document in json.loads(row.parts))
 
     async def reserve(self, submission_id: str) -> Submission:
         async with self._database.write() as connection:
             row = await _row(connection, submission_id)
+            if row.state != State.APPROVED:
+                return submission_of(row)
+            if await _revocation(connection, row.digest) is not None:
+                state = next_state(State.APPROVED, Event.REVOCATION)
+                return await _change(connection, row.id, state=state, lease_until=None)
             await connection.execute(
                 upsert(connection, reservations)
                 .values(
@@ -202,12 +203,12 @@ class SqlSubmissions:
             )
             holder = await _holder(connection, row.repository, row.tag)
             if holder == row.digest:
-                return await _change(connection, row.id, state=next_state(State(row.state), Event.NAME_RESERVED))
+                return await _change(connection, row.id, state=next_state(State.APPROVED, Event.NAME_RESERVED))
             reason = f"{row.repository}:{row.tag} already means {holder}; a trusted name never changes"
             return await _change(
                 connection,
                 row.id,
-                state=next_state(State(row.state), Event.NAME_TAKEN),
+                state=next_state(State.APPROVED, Event.NAME_TAKEN),
                 reasons=json.dumps([reason]),
                 lease_until=None,
             )
@@ -216,7 +217,8 @@ class SqlSubmissions:
         async with self._database.write() as connection:
             row = await _row(connection, submission_id)
             if row.state != State.RESERVED:
-                return _submission(row)
+                return submission_of(row)
+            require_statements(row, signed)
             for position, item in enumerate(signed):
                 await connection.execute(
                     insert(statements).values(
@@ -234,13 +236,17 @@ class SqlSubmissions:
     async def statements(self, submission_id: str) -> tuple[SignedStatement, ...]:
         async with self._database.read() as connection:
             rows = await _statement_rows(connection, submission_id)
-        return tuple(_statement(row) for row in rows)
+        return tuple(statement_of(row) for row in rows)
 
     async def logged(self, submission_id: str, positions: Sequence[LogPosition]) -> Submission:
         async with self._database.write() as connection:
             row = await _row(connection, submission_id)
             if row.state != State.SIGNED:
-                return _submission(row)
+                return submission_of(row)
+            if len(positions) != len(await _statement_rows(connection, submission_id)):
+                raise BadInput(
+                    f"{len(positions)} places in the log for the statements of {submission_id}: not one each"
+                )
             for position, logged in enumerate(positions):
                 await connection.execute(
                     update(statements)
@@ -252,9 +258,11 @@ class SqlSubmissions:
     async def positions(self, submission_id: str) -> tuple[Logged, ...]:
         async with self._database.read() as connection:
             rows = await _statement_rows(connection, submission_id)
-        return tuple(Logged(_statement(row), _position(row)) for row in rows)
+        return tuple(Logged(statement_of(row), position_of(row)) for row in rows)
 
-    async def review(self, submission_id: str, review: Review, *, event: Event | None) -> Submission:
+    async def review(
+        self, submission_id: str, review: Review, *, event: Callable[[Sequence[Review]], Event | None]
+    ) -> Submission:
         async with self._database.write() as connection:
             row = await _row(connection, submission_id)
             if row.state != State.WAITING:
@@ -271,20 +279,17 @@ class SqlSubmissions:
                 )
             except IntegrityError as error:
                 raise Conflict(f"{review.reviewer} has already reviewed submission {submission_id}") from error
-            if event is None:
-                return _submission(row)
-            values: dict[str, Any] = {"state": next_state(State.WAITING, event), "lease_until": None}
-            if event is Event.REJECTION:
+            follows = event(await _reviews(connection, submission_id))
+            if follows is None:
+                return submission_of(row)
+            values: dict[str, Any] = {"state": next_state(State.WAITING, follows), "lease_until": None}
+            if follows is Event.REJECTION:
                 values["reasons"] = json.dumps([f"rejected by {review.reviewer}: {review.comment}"])
             return await _change(connection, submission_id, **values)
 
     async def reviews(self, submission_id: str) -> tuple[Review, ...]:
-        query = select(reviews).where(reviews.c.submission == submission_id).order_by(reviews.c.at)
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        return tuple(
-            Review(row.reviewer, Opinion(row.opinion), row.comment, datetime.fromisoformat(row.at)) for row in rows
-        )
+            return await _reviews(connection, submission_id)
 
     async def report(self, digest: Digest) -> bytes:
         """A judgement's report. Raises NotFound."""
@@ -302,9 +307,13 @@ class SqlSubmissions:
 
 
 async def _refuse_revoked(connection: AsyncConnection, request: Request) -> None:
-    row = (await connection.execute(select(revocations).where(revocations.c.digest == str(request.digest)))).first()
+    row = await _revocation(connection, str(request.digest))
     if row is not None:
         raise Denied(f"{request.digest} was revoked on {row.at[:10]}: {row.reason}", hint="push a corrected version")
+
+
+async def _revocation(connection: AsyncConnection, digest: str) -> Row[Any] | None:
+    return (await connection.execute(select(revocations).where(revocations.c.digest == digest))).first()
 
 
 async def _refuse_taken(connection: AsyncConnection, request: Request) -> None:
@@ -319,6 +328,26 @@ async def _refuse_taken(connection: AsyncConnection, request: Request) -> None:
 async def _holder(connection: AsyncConnection, repository: str, tag: str) -> str | None:
     query = select(reservations.c.digest).where(reservations.c.repository == repository, reservations.c.tag == tag)
     return (await connection.execute(query)).scalar()
+
+
+async def _current(connection: AsyncConnection, request: Request) -> Row[Any] | None:
+    """The submission of this digest under this name that is under way, or that was admitted."""
+    query = (
+        select(submissions)
+        .where(
+            submissions.c.repository == request.repository,
+            submissions.c.tag == request.tag,
+            submissions.c.digest == str(request.digest),
+            submissions.c.state.in_([*ACTIVE, State.ADMITTED]),
+        )
+        .order_by(submissions.c.number.desc())
+    )
+    return (await connection.execute(query.limit(1))).first()
+
+
+async def _reviews(connection: AsyncConnection, submission_id: str) -> tuple[Review, ...]:
+    query = select(reviews).where(reviews.c.submission == submission_id).order_by(reviews.c.at)
+    return tuple(review_of(row) for row in await connection.execute(query))
 
 
 async def _insert(connection: AsyncConnection, request: Request) -> Row[Any]:
@@ -356,67 +385,9 @@ async def _change(connection: AsyncConnection, submission_id: str, **values: Any
     await connection.execute(
         update(submissions).where(submissions.c.id == submission_id).values(updated_at=now_text(), **values)
     )
-    return _submission(await _row(connection, submission_id))
+    return submission_of(await _row(connection, submission_id))
 
 
 async def _statement_rows(connection: AsyncConnection, submission_id: str) -> Sequence[Row[Any]]:
     query = select(statements).where(statements.c.submission == submission_id).order_by(statements.c.position)
     return (await connection.execute(query)).all()
-
-
-def _submission(row: Any) -> Submission:
-    return Submission(
-        id=row.id,
-        request=Request(
-            repository=row.repository,
-            tag=row.tag,
-            digest=Digest.parse(row.digest),
-            media_type=row.media_type,
-            size=row.size,
-            account=row.account,
-            held_in=row.held_in,
-            source=row.source,
-        ),
-        state=State(row.state),
-        created_at=datetime.fromisoformat(row.created_at),
-        updated_at=datetime.fromisoformat(row.updated_at),
-        reasons=tuple(json.loads(row.reasons)),
-        decision=row.decision,
-        approvals=row.approvals,
-        policy_name=row.policy_name,
-        policy_digest=Digest.parse(row.policy_digest) if row.policy_digest else None,
-        report_digest=Digest.parse(row.report_digest) if row.report_digest else None,
-    )
-
-
-def _statement(row: Any) -> SignedStatement:
-    return SignedStatement(
-        kind=row.kind,
-        part=Digest.parse(row.part),
-        statement=bytes(row.statement),
-        leaf=bytes(row.leaf),
-        signature=bytes(row.signature),
-    )
-
-
-def _position(row: Any) -> LogPosition:
-    proof = bytes(row.proof)
-    return LogPosition(row.log_index, tuple(proof[i : i + 32] for i in range(0, len(proof), 32)), row.checkpoint)
-
-
-def _part_document(part: Part) -> dict[str, Any]:
-    document = asdict(part)
-    document["digest"] = str(part.digest)
-    document["config_digest"] = str(part.config_digest) if part.config_digest else None
-    return document
-
-
-def _part(document: dict[str, Any]) -> Part:
-    config = document["config_digest"]
-    return Part(
-        digest=Digest.parse(document["digest"]),
-        media_type=document["media_type"],
-        size=document["size"],
-        config_digest=Digest.parse(config) if config else None,
-        platform=document["platform"],
-    )
