@@ -13,8 +13,8 @@ class Source(Protocol):
     """One place that holds an image: a registry, a layout, an archive, an engine.
 
     Nothing it returns is trusted: readers hash what they get. Bounded: a manifest of more than 4 MiB is refused.
-    Errors: NotFound (no such image or blob), Unavailable (could not look), BadInput (not an image store),
-    VerificationFailed (bytes contradict the digest asked for).
+    Errors: NotFound (no such store, image or blob), Unavailable (could not look, or what is there is not an image store),
+    BadInput (the name fits several images), VerificationFailed (bytes contradict the digest asked for).
     """
 
     @property

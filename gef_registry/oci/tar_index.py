@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gef_registry.errors import Unavailable
 
 BLOCK = 512
-MAX_ENTRIES = 100_000
+MAX_ENTRIES = 20_000
 _MAX_EXTENSION = 1 << 20  # one pax header or long name
 _MAX_EXTENSIONS = 16 << 20  # all of them in one tar
 _MAX_NAME = 4096

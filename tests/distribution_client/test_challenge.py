@@ -73,7 +73,7 @@ _value = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size
         st.tuples(_name, st.dictionaries(_name.map(str.lower), _value, min_size=1, max_size=4)), min_size=1, max_size=3
     )
 )
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_what_is_written_by_the_grammar_is_read_back(challenges: list[tuple[str, dict[str, str]]]) -> None:
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -86,7 +86,7 @@ def test_what_is_written_by_the_grammar_is_read_back(challenges: list[tuple[str,
 
 
 @given(st.text('Bearl ="\\,\t=x/', max_size=60) | st.text(max_size=40))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_text_is_challenges_or_bad_input(header: str) -> None:
     try:
         found = parse_challenges([header])

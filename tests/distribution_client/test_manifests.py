@@ -88,6 +88,16 @@ async def test_honest_bytes_under_a_lying_header_are_refused(serve: Serve, make_
         await make_client(server.host).manifest(ref(server, f"@{DIGEST}"))
 
 
+async def test_a_registry_that_claims_another_algorithm_is_checked_and_named_by_ours(
+    serve: Serve, make_client: MakeClient
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return manifest(request, **{"Docker-Content-Digest": str(Digest.of(IMAGE.manifest, "sha512"))})
+
+    server = await serve(handler)
+    assert (await make_client(server.host).resolve(ref(server))).digest == DIGEST
+
+
 @pytest.mark.parametrize("stated", [True, False])
 async def test_a_manifest_without_end_is_given_up(serve: Serve, make_client: MakeClient, stated: bool) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -159,12 +158,14 @@ async def test_referrers_use_the_tag_schema_here_and_a_digest_can_be_deleted(
 
 
 async def test_a_registry_with_passwords_wants_the_right_one(docker_registry: StartRegistry, tmp_path: Path) -> None:
-    line = subprocess.run(["openssl", "passwd", "-6", "x"], capture_output=True, text=True, check=True)
-    assert line.stdout  # only bcrypt counts for the registry, so nobody gets in; what matters is what is said
-    (tmp_path / "htpasswd").write_text(f"ada:{line.stdout}")
+    bcrypt_of_geheim = "$2b$05$abcdefghijklmnopqrstuuVWu8RjbNovPZWAMRdd7iqaaG0mI53Uu"
+    (tmp_path / "htpasswd").write_text(f"ada:{bcrypt_of_geheim}\n")
     registry = docker_registry({"auth": {"htpasswd": {"realm": "tests", "path": str(tmp_path / "htpasswd")}}})
-    where = Reference.parse(f"{registry.host}/a:1")
+    where = Reference.parse(f"{registry.host}/team/app:1")
     async with RegistryClient(credentials=FixedCredentials({registry.host: Credential("ada", "geheim")})) as client:
+        await push(client, where)
+        assert str((await client.resolve(where)).digest) == INDEX.digest
+    async with RegistryClient(credentials=FixedCredentials({registry.host: Credential("ada", "verkehrt")})) as client:
         with pytest.raises(Denied, match="not authenticated") as caught:
             await client.resolve(where)
-    assert "geheim" not in str(caught.value)
+    assert "verkehrt" not in str(caught.value)

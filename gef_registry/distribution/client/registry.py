@@ -92,7 +92,9 @@ class RegistryClient:
         if reference.digest is not None:
             return await self.manifest(reference)
         claimed = await self.head_manifest(reference)
-        return await self.manifest(reference.at(claimed) if claimed is not None else reference)
+        if claimed is not None and claimed.algorithm == "sha256":
+            return await self.manifest(reference.at(claimed))
+        return await self.manifest(reference)
 
     async def manifest(self, reference: Reference) -> FetchedManifest:
         """By digest when the reference has one (verified), else by tag. At most 4 MiB."""
@@ -101,7 +103,7 @@ class RegistryClient:
         )
         answer = await self._exchange.fetch(call)
         claimed = _claimed(answer)
-        wanted = reference.digest or claimed or Digest.of(answer.body)
+        wanted = reference.digest or Digest.of(answer.body)
         for promised in filter(None, (wanted, claimed)):
             promised.require(answer.body, f"manifest {reference}")
         return FetchedManifest(answer.body, wanted, answer.headers.get("Content-Type"))

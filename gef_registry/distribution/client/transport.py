@@ -123,7 +123,9 @@ def _translated(error: Exception, url: URL) -> GefError | Transient:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, AddressRefused):
-            return Denied(f"{shown(url)}: {cause.strerror}", hint="only public addresses, or those that configuration allows")
+            return Denied(
+                f"{shown(url)}: {cause.strerror}", hint="only public addresses, or those that configuration allows"
+            )
         cause = getattr(cause, "os_error", None) or cause.__cause__
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return Unavailable(
