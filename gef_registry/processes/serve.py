@@ -25,7 +25,7 @@ from gef_registry.admission.rights import Role
 from gef_registry.distribution.server import READ_BUFFER_BYTES, Limits, registry_routes
 from gef_registry.errors import BadInput, NotFound, Unavailable
 from gef_registry.web.access import HttpAccess
-from gef_registry.web.app import build_app
+from gef_registry.web.app import RUNNER_OPTIONS, build_app
 from gef_registry.web.ports import Origin
 from gef_registry.wiring.gate import Gate, GateConfig
 from gef_registry.wiring.gate_ports import gate_ports
@@ -120,7 +120,7 @@ def _runner(config: ServeConfig, gate: Gate, origin: Origin) -> web.AppRunner:
     ports = gate_ports(gate, origin)
     access = HttpAccess(gate.accounts, issuer, origin)
     routes = registry_routes(gate.blobs, gate.catalogue, access, gate.push_gate, Limits())
-    application = build_app(ports, issuer, routes, behind_proxy=config.behind_proxy)
+    application = build_app(ports, issuer, access, routes, behind_proxy=config.behind_proxy)
     return web.AppRunner(application, access_log=None, read_bufsize=READ_BUFFER_BYTES, shutdown_timeout=SHUTDOWN_S)
 
 
