@@ -121,7 +121,13 @@ def _runner(config: ServeConfig, gate: Gate, origin: Origin) -> web.AppRunner:
     access = HttpAccess(gate.accounts, issuer, origin)
     routes = registry_routes(gate.blobs, gate.catalogue, access, gate.push_gate, Limits())
     application = build_app(ports, issuer, access, routes, behind_proxy=config.behind_proxy)
-    return web.AppRunner(application, access_log=None, read_bufsize=READ_BUFFER_BYTES, shutdown_timeout=SHUTDOWN_S)
+    return web.AppRunner(
+        application,
+        access_log=None,
+        read_bufsize=READ_BUFFER_BYTES,
+        shutdown_timeout=SHUTDOWN_S,
+        **RUNNER_OPTIONS,
+    )
 
 
 def _bind(config: ServeConfig) -> socket.socket:
