@@ -4,7 +4,8 @@ One `sync`:
   1. the key set, against the pinned root; never an older version, never another log;
   2. the checkpoint: log signature, origin, cosignatures; its time must not lie in the future of this host's clock;
   3. against the last checkpoint: smaller is a rollback, the same size with another root is a fork, larger must be
-     consistent with it: history never changes. What contradicts is kept as evidence;
+     consistent with it: history never changes. What contradicts is kept as evidence, and a fork, which is proven by two
+     signatures of the log, ends all decisions by this view until a person removes the evidence;
   4. the new entries and statements; their hashes must give the signed root;
   5. every signature, folded into the view;
   6. entries, key set, checkpoint to disk, in this order, synced. The view in use changes last.
@@ -70,7 +71,11 @@ class Follower:
 
     async def load(self) -> View | None:
         """Reads and verifies the view on disk, without the gate; None when there is none. Raises VerificationFailed."""
-        self._state = await asyncio.to_thread(self._load)
+        try:
+            self._state = await asyncio.to_thread(self._load)
+        except VerificationFailed:
+            self._state = None
+            raise
         return self.view
 
     async def sync(self) -> View:
@@ -133,6 +138,8 @@ class Follower:
         """Raises, after keeping both notes."""
         notes = (old.head.note.encode(), new.note.encode())
         directory = self._files.keep_evidence(what, int(self._clock()), notes)
+        if what == "fork":
+            self._state = None
         raise VerificationFailed(message, hint=f"both signed notes are kept in {directory}; tell the gate's operator")
 
     async def _advance(self, reader: LogReader, trust: Trust, new: SignedCheckpoint, old: _State | None) -> _State:
@@ -214,6 +221,11 @@ class Follower:
     # ------------------------------------------------------------------ offline
 
     def _load(self) -> _State | None:
+        if self._files.has_evidence("fork"):
+            raise VerificationFailed(
+                f"the log forked: {self._files.root / 'evidence'} holds two histories of one size, both signed by the log",
+                hint="nothing this log says can be trusted; ask the gate's operator before removing the evidence",
+            )
         raw, note = self._files.read("keyset.json"), self._files.read("checkpoint")
         if note is None:
             return None

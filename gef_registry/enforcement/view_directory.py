@@ -149,6 +149,11 @@ class ViewDirectory:
                 self.write(f"evidence/{now}-{what}-{number}", note)
         return directory
 
+    def has_evidence(self, what: str) -> bool:
+        with self._translated():
+            directory = self.root / "evidence"
+            return directory.is_dir() and any(f"-{what}-" in path.name for path in directory.iterdir())
+
     def _sync_parents(self, directory: Path) -> None:
         for path in (directory, *directory.parents):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gef_registry.cli import main
-from gef_registry.errors import NotFound
+from gef_registry.errors import NotFound, VerificationFailed
 from gef_registry.signing import dsse, leaf
 from gef_registry.signing.keys import Purpose
 from gef_registry.signing.revocation import Revocation, revocation_leaf
@@ -23,7 +23,7 @@ from gef_registry.transparency.commit import Entry
 from gef_registry.transparency.layout import statement_file
 from gef_registry.transparency.reader import DirectoryFetch
 from gef_registry.transparency.sequencer import Sequencer
-from gef_registry.wiring.host import version_order
+from gef_registry.wiring.host import pin_gate, version_order
 from gef_registry.wiring.keyring import Identity, Keyring, open_keyring
 from tests.fakes.signer import ORIGIN, admission, digest
 
@@ -187,6 +187,23 @@ def test_a_gate_is_pinned_by_its_fingerprint_only(gate: Gate, run: Run, tmp_path
     with other.serving() as url:
         code, _, err = run("host", "init", "--gate", url, "--fingerprint", other.ring.root_fingerprint)
         assert code == 1 and "follows the gate" in err
+
+
+def test_a_person_may_confirm_the_fingerprint_instead(gate: Gate, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(yes: bool) -> Callable[[str, str], bool]:
+        return lambda _, fingerprint: asked.append(fingerprint) is None and yes
+
+    with gate.serving() as url:
+        with pytest.raises(VerificationFailed, match="nothing was pinned"):
+            asyncio.run(pin_gate(tmp_path / "view", url, None, answer(False)))
+        assert not (tmp_path / "view").exists()
+        pin, _ = asyncio.run(pin_gate(tmp_path / "view", url, None, answer(True)))
+        assert asyncio.run(pin_gate(tmp_path / "view", url, None, None))[0] == pin, (
+            "what is pinned needs no more asking"
+        )
+    assert asked == [gate.ring.root_fingerprint] * 2
 
 
 def test_a_rewritten_history_is_refused_although_the_view_is_young(gate: Gate, run: Run, tmp_path: Path) -> None:

@@ -152,6 +152,12 @@ async def test_case_25_another_root_at_the_same_size_is_a_fork(gate: Gate, tmp_p
     with pytest.raises(VerificationFailed, match="it forked"):
         await host.sync()
     assert evidence(tmp_path / "view") == ["fork-0", "fork-1"]
+    assert host.view is None
+    gate.bent.clear()
+    with pytest.raises(VerificationFailed, match="the log forked"):
+        await host.sync()
+    with pytest.raises(VerificationFailed, match="the log forked"):
+        await gate.follower(tmp_path / "view").load()
 
 
 async def test_case_26_a_log_whose_history_was_rewritten_is_refused(gate: Gate, tmp_path: Path) -> None:

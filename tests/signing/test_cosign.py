@@ -134,7 +134,9 @@ def _push_referrers_index(registry: DockerRegistry, repository: str, subject: De
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("form", ["bundle", "bundle with a wrong proof", "sig", "sig by another key"])
+@pytest.mark.parametrize(
+    "form", ["bundle", "bundle as attestation", "bundle with a wrong proof", "sig", "sig by another key"]
+)
 def test_cosign_verifies_what_we_publish_and_our_log(
     form: str, signer: Signer, docker_registry: Callable[..., DockerRegistry], cosign: Tool, tmp_path: Path
 ) -> None:
@@ -154,6 +156,7 @@ def test_cosign_verifies_what_we_publish_and_our_log(
     root.write_bytes(objects.trusted_root(signer.keys[Purpose.LOG].public, ORIGIN, NOW - 100))
     log = ["--trusted-root", str(root)] if form.startswith("bundle") else ["--insecure-ignore-tlog"]
     image = f"{registry.host}/{repository}@{subject.digest}"
-    result = cosign("verify", "--key", str(key), *log, "--allow-http-registry", image, check=False)
-    accepted = form in ("bundle", "sig")
+    command = ["verify-attestation", "--type", PREDICATE_TYPE] if "attestation" in form else ["verify"]
+    result = cosign(*command, "--key", str(key), *log, "--allow-http-registry", image, check=False)
+    accepted = form in ("bundle", "bundle as attestation", "sig")
     assert (result.returncode == 0) is accepted, result.stdout + result.stderr
