@@ -28,6 +28,10 @@ COMMANDS: tuple[str, ...] = (
     "keys",
     "serve",
     "account",
+    "submit",
+    "status",
+    "review",
+    "revoke",
     "doctor",
     "demo",
 )

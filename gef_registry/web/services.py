@@ -24,6 +24,22 @@ MAX_ADMISSIONS = 20_000
 MAX_REMEMBERED = 20_000
 MAX_QUERY = 200
 
+# What a description always has; an image that a reviewer let pass without labels has no more than this.
+_UNDECLARED: dict[str, Any] = {
+    "name": None,
+    "description": None,
+    "version": None,
+    "inputs": [],
+    "outputs": [],
+    "topics": [],
+    "network": None,
+    "resources": {"cpus": None, "memory_bytes": None, "gpus": None},
+    "licence": None,
+    "authors": None,
+    "source": None,
+    "documentation": None,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class AdmittedVersion:
@@ -134,7 +150,7 @@ class Services:
     async def _description(self, submission_id: str) -> dict[str, Any]:
         known = self._descriptions.get(submission_id)
         if known is None:
-            known = await self._records.service(submission_id) or {}
+            known = {**_UNDECLARED, **(await self._records.service(submission_id) or {})}
             self._descriptions[submission_id] = known
             if len(self._descriptions) > MAX_REMEMBERED:
                 self._descriptions.popitem(last=False)

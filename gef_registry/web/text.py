@@ -6,6 +6,8 @@ import unicodedata
 
 # Invisible though not of category Cf: fillers that render as nothing.
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+# Zero-width (non-)joiners: Persian, Hindi and emoji need them, and they hide nothing.
+_JOINERS = frozenset("\u200c\u200d")
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
@@ -19,6 +21,8 @@ def plain(text: str) -> str:
 def _shown(character: str) -> str:
     if character in "\n\r\t":
         return " "
+    if character in _JOINERS:
+        return character
     if character in _FILLERS or unicodedata.category(character) in _UNSAFE:
         return ""
     return character
