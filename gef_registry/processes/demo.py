@@ -153,7 +153,8 @@ async def _push_refused(stage: _Stage, image: DemoImage, tag: str, kind: type[Ge
     try:
         await _push(stage, image, tag)
     except kind as error:
-        for reason in error.message.split("; "):
+        # What docker prints: the registry's own words, here a reason a line.
+        for reason in error.message.rpartition("DENIED ")[2].split("; "):
             stage.say("bad", reason)
         return
     raise DemoFailed(f"the image was accepted as {stage.reference(tag)}")

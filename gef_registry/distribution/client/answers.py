@@ -70,7 +70,7 @@ def _errors(body: bytes) -> tuple[set[str], str]:
     entries = [entry for entry in errors[:3] if isinstance(entry, dict)]
     codes = {code for entry in entries if isinstance(code := entry.get("code"), str)}
     texts = [
-        " ".join(filter(None, (_clean(entry.get("code"), 60), _clean(entry.get("message"), 300)))) for entry in entries
+        " ".join(filter(None, (_clean(entry.get("code"), 60), _clean(entry.get("message"), 4000)))) for entry in entries
     ]
     return codes, "; ".join(filter(None, texts))
 
