@@ -22,7 +22,7 @@ from aiohttp import web
 
 from gef_registry.admission.ports import Observer
 from gef_registry.admission.rights import Role
-from gef_registry.distribution.server import READ_BUFFER_BYTES, Limits, registry_routes
+from gef_registry.distribution.server import Limits, registry_routes
 from gef_registry.errors import BadInput, NotFound, Unavailable
 from gef_registry.web.access import HttpAccess
 from gef_registry.web.app import RUNNER_OPTIONS, build_app
@@ -124,7 +124,6 @@ def _runner(config: ServeConfig, gate: Gate, origin: Origin) -> web.AppRunner:
     return web.AppRunner(
         application,
         access_log=None,
-        read_bufsize=READ_BUFFER_BYTES,
         shutdown_timeout=SHUTDOWN_S,
         **RUNNER_OPTIONS,
     )
