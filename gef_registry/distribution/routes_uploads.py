@@ -180,9 +180,11 @@ class UploadRoutes:
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:
-    """What comes, as it comes."""
-    while chunk := await request.content.readany():
-        yield chunk
+    """What comes, as it comes, without joining what the socket gave."""
+    while not request.content.at_eof():
+        chunk, _ = await request.content.readchunk()
+        if chunk:
+            yield chunk
 
 
 def _location(upload: Upload) -> str:

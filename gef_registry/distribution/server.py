@@ -1,7 +1,7 @@
 """The embedded registry: the OCI distribution specification 1.1 as routes for an aiohttp application.
 
     routes = registry_routes(store, catalogue, access, gate, Limits())
-    application.add_routes(routes)          # run it with read_bufsize=READ_BUFFER_BYTES
+    application.add_routes(routes)
 
 Bytes are in `BlobStore`; records, rights and judgement are behind the ports of `distribution.ports`. Handlers parse, ask and
 answer; none keeps state, so several processes may serve one directory and one catalogue.
@@ -24,9 +24,7 @@ from gef_registry.distribution.routes_listing import ListingRoutes
 from gef_registry.distribution.routes_manifests import ManifestRoutes
 from gef_registry.distribution.routes_uploads import UploadRoutes
 
-__all__ = ["READ_BUFFER_BYTES", "Limits", "expire_uploads", "registry_routes"]
-
-READ_BUFFER_BYTES = 1 << 20  # for `AppRunner(read_bufsize=…)`: with aiohttp's 64 KiB a push is a third slower
+__all__ = ["Limits", "expire_uploads", "registry_routes"]
 
 _NAME = "/v2/{name:.+}"
 

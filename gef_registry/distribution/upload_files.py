@@ -4,19 +4,21 @@ The offset is the file's size, so what a killed process had received is not aske
 memory; when it is gone (a restart, another process) the file is hashed once more at the end, so a resumed upload is
 verified exactly as an uninterrupted one.
 
-One request holds an upload at a time. Bytes are collected from the socket while a worker thread hashes and writes the
-batch before; a second thread pushes written pages to the disk, so that the final fsync has little left to do.
+One request holds an upload at a time, also among several processes. While bytes are collected from the socket, one thread
+writes the batch before and another hashes it; now and then a third pushes written pages to the disk, so that the final
+fsync has little left to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +75,8 @@ class UploadFiles:
                 path = self._path(upload_id)
                 if not path.is_file() and not missing_ok:
                     raise NotFound("no such upload: it has ended, was cancelled or has expired")
-                yield UploadFile(path, progress, self._threads)
+                with _locked(path):
+                    yield UploadFile(path, progress, self._threads)
         finally:
             progress.waiting -= 1
             if progress.waiting == 0 and progress.hasher is None:
@@ -99,6 +102,23 @@ class UploadFiles:
         if _ID.fullmatch(upload_id) is None or upload_id.startswith(_TEMPORARY):
             raise BadInput("that is not the id of an upload")
         return self._directory / upload_id
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keeps other processes out. Raises Unavailable when one is writing to this upload."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Unavailable("another request is writing to this upload; try again when it has ended") from error
+    finally:
+        os.close(descriptor)
 
 
 class UploadFile:
@@ -183,7 +203,7 @@ class UploadFile:
 
 
 class _Writing:
-    """Batches on their way to the disk: one being collected, one being hashed and written, pages being synced."""
+    """Batches on their way to the disk: one being collected, one being written and hashed, pages being synced."""
 
     def __init__(self, path: Path, hasher: _Hash | None, threads: Executor) -> None:
         self._path = path
@@ -191,7 +211,7 @@ class _Writing:
         self._threads = threads
         self._batch: list[bytes] = []
         self._batched = 0
-        self._busy: asyncio.Future[None] | None = None
+        self._busy: tuple[asyncio.Future[None], ...] = ()
         self._syncing: asyncio.Future[None] | None = None
         self._synced = 0
         self._descriptor: int | None = None
@@ -219,9 +239,10 @@ class _Writing:
     async def _finish(self) -> None:
         try:
             await self._flush()
-            if self._busy is not None:
-                await self._busy
+            await self._settle()
         finally:
+            if self._busy:
+                await asyncio.wait(self._busy)
             if self._syncing is not None:
                 await self._syncing
             if self._descriptor is not None:
@@ -229,17 +250,23 @@ class _Writing:
                 self._descriptor = None
 
     async def _flush(self) -> None:
-        if self._busy is not None:
-            await self._busy
-            self._busy = None
+        """Hands the batch over: one thread writes it while another hashes it."""
+        await self._settle()
         if not self._batch:
             return
         batch, self._batch, self._batched = self._batch, [], 0
         loop = asyncio.get_running_loop()
-        self._busy = loop.run_in_executor(self._threads, self._write, batch)
+        writing = loop.run_in_executor(self._threads, self._write, batch)
+        hashing = loop.run_in_executor(self._threads, self._hash, batch)
+        self._busy = (writing, hashing)
         if self.written - self._synced >= _SYNC_EVERY_BYTES and (self._syncing is None or self._syncing.done()):
             self._synced = self.written
             self._syncing = loop.run_in_executor(self._threads, self._sync)
+
+    async def _settle(self) -> None:
+        """Waits for the batch before; its failure is raised here, each time."""
+        for future in self._busy:
+            await future
 
     def _write(self, batch: list[bytes]) -> None:
         with disk_errors("receiving an upload"):
@@ -248,8 +275,11 @@ class _Writing:
             for chunk in batch:
                 write_all(self._descriptor, chunk)
                 self.written += len(chunk)
-                if self._hasher is not None:
-                    self._hasher.update(chunk)
+
+    def _hash(self, batch: list[bytes]) -> None:
+        if self._hasher is not None:
+            for chunk in batch:
+                self._hasher.update(chunk)
 
     def _sync(self) -> None:
         if self._descriptor is not None:

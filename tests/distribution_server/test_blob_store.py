@@ -163,6 +163,16 @@ async def test_an_append_that_is_cancelled_leaves_a_whole_offset(store: BlobStor
     await commit(store, digest)
 
 
+async def test_two_processes_never_write_to_one_upload(store: BlobStore, tmp_path: Path) -> None:
+    other = BlobStore(tmp_path)
+    await store.begin(UPLOAD)
+    async with store.hold(UPLOAD):
+        with pytest.raises(Unavailable, match="another request"):
+            await append(other, CONTENT)
+    assert await append(other, CONTENT) == len(CONTENT)
+    other.close()
+
+
 @pytest.mark.parametrize("upload", ["..", "a/b" * 8, "x" * 200, "", "put-" + "0" * 32, "ä" * 20])
 async def test_an_id_is_never_a_path(store: BlobStore, upload: str) -> None:
     with pytest.raises(BadInput):

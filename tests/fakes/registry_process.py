@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gef_registry.distribution.blobs import BlobStore
 from gef_registry.distribution.ports import PushAnswer
-from gef_registry.distribution.server import READ_BUFFER_BYTES, Limits, registry_routes
+from gef_registry.distribution.server import Limits, registry_routes
 from gef_registry.oci.manifest import Index, Manifest
 from gef_registry.store.catalogue import SqlCatalogue
 from gef_registry.store.database import Database
@@ -38,7 +38,7 @@ async def serve(directory: Path, port: int) -> None:
     access = MemoryAccess(Account("pusher", {"": "pull,push,delete"}, reviews=("",)))
     application = web.Application()
     application.add_routes(registry_routes(store, SqlCatalogue(database), access, OpenGate(), Limits()))
-    runner = web.AppRunner(application, access_log=None, read_bufsize=READ_BUFFER_BYTES)
+    runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     print("serving", flush=True)
