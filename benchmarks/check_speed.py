@@ -62,7 +62,7 @@ def tree(seed: int, megabytes: float) -> bytes:
     out, total, number = io.BytesIO(), 0, 0
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         while total < megabytes * 1e6:
-            size = min(int(rng.lognormvariate(8.3, 1.4)), 4_000_000)
+            size = min(int(rng.lognormvariate(8.75, 1.4)), 4_000_000)
             text = b" ".join(rng.choices(words, k=size // 7 + 1))[: size * 4 // 5]
             body = text + rng.randbytes((size - len(text)) // 4)
             info = tarfile.TarInfo(f"usr/lib/package{number % 97}/module{number % 1009}/file{number}.py")

@@ -31,10 +31,10 @@ def number(field: bytes, what: str) -> int:
             raise malformed(f"the {what} in a header is too large")
         return value
     digits = field.strip(b"\0 ")
-    if 0 in digits:
+    if not digits.isdigit():
         digits = digits.partition(b"\0")[0]
-    if not digits:
-        return 0
+        if not digits:
+            return 0
     try:
         if not digits.isdigit():
             raise ValueError

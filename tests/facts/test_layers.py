@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tarfile
 import zlib
 from typing import Any
 
@@ -114,6 +115,16 @@ def test_a_bomb_ends_at_its_ratio_and_not_at_its_size(engine: Any, compression: 
     outcome = read(compress(BOMB, compression), compression, limits=limits)
     assert outcome.problem is ProblemKind.LIMIT_EXCEEDED
     assert "200 times" in outcome.message
+
+
+@pytest.mark.slow
+def test_ten_gigabytes_in_ten_megabytes_are_refused() -> None:
+    header = tarfile.TarInfo("zeros")
+    header.size = (8 << 30) - 1
+    bomb = gzip.compress(header.tobuf(), mtime=0) + gzip.compress(bytes(10 << 20), mtime=0) * 1000
+    outcome = read(bomb)
+    assert (outcome.content, outcome.problem) == (None, ProblemKind.LIMIT_EXCEEDED)
+    assert len(bomb) < 11 << 20
 
 
 def test_a_high_ratio_below_the_floor_is_no_bomb() -> None:

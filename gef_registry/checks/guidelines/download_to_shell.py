@@ -38,7 +38,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
 # Options of curl that take a value: in a cluster like -fsSLo, what follows them is no option.
 _CURL_VALUED = frozenset("AbcCdDeEFhHKmoPQrTtuUwxXyYz")
 _TRUSTED = re.compile(r"\[[^\]]*\btrusted=yes\b")
-_MAX_SCRIPTS = 1 << 20  # of all entries together
+_MAX_SCRIPTS = 256 << 10  # of all entries together; about a second of reading at worst
 _ARGUMENTS = re.compile(r"\|[0-9]+ ")
 
 
