@@ -55,7 +55,9 @@ def answering(handler: Handler) -> Handler:
         except (web.HTTPException, asyncio.CancelledError):
             raise
         except (ConnectionError, ClientError, web.RequestPayloadError):
-            raise web.HTTPBadRequest(text="the request ended early") from None  # nobody is there to read it
+            if request.transport is not None:
+                request.transport.abort()  # nobody is there, or an answer was broken off: never two on one connection
+            raise web.HTTPBadRequest(text="the request ended early") from None
         except Exception:
             _log.exception("%s %s failed", request.method, request.rel_url.raw_path[:300])
             return refused(Refusal(Code.UNAVAILABLE, "the registry failed; its log says why", status=500))
@@ -72,9 +74,22 @@ def refusal_to_push(given: PushAnswer) -> Refusal:
 
 
 async def send_blob(
+    request: web.Request, response: web.StreamResponse, blob: OpenBlob, wanted: ByteRange, timeout_s: float
+) -> web.StreamResponse:
+    """Sends part of an open blob: by sendfile where the transport can, else in pieces.
+
+    What cannot be sent whole ends the connection, so that no client takes a part for the whole.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _send(request, response, blob, wanted)
+    except TimeoutError as error:
+        raise ConnectionResetError("the client reads too slowly") from error
+
+
+async def _send(
     request: web.Request, response: web.StreamResponse, blob: OpenBlob, wanted: ByteRange
 ) -> web.StreamResponse:
-    """Sends part of an open blob: by sendfile where the transport can, else in pieces."""
     response.content_length = wanted.length
     await response.prepare(request)
     if request.method == "HEAD" or wanted.length == 0:
@@ -93,9 +108,11 @@ async def _sendfile(request: web.Request, blob: OpenBlob, wanted: ByteRange) -> 
     if transport is None:
         raise ConnectionResetError("the client went away")
     try:
-        await asyncio.get_running_loop().sendfile(transport, blob.file, wanted.start, wanted.length)
+        sent = await asyncio.get_running_loop().sendfile(transport, blob.file, wanted.start, wanted.length)
     except NotImplementedError:  # uvloop
         return False
+    if sent != wanted.length:
+        raise ConnectionResetError("the blob became shorter while it was sent")
     return True
 
 
@@ -106,6 +123,6 @@ async def _send_pieces(response: web.StreamResponse, blob: OpenBlob, wanted: Byt
         size = min(_SEND_BYTES, left)
         piece = await asyncio.to_thread(blob.file.read, size) if blob.on_disk else blob.file.read(size)
         if not piece:
-            raise ConnectionResetError("the blob ended early")
+            raise ConnectionResetError("the blob became shorter while it was sent")
         await response.write(piece)
         left -= len(piece)

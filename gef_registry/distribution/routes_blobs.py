@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
 from gef_registry.distribution.answers import COMMON_HEADERS, answer, send_blob
@@ -44,8 +42,8 @@ class BlobRoutes:
             response = web.StreamResponse(status=206 if wanted else 200, headers={**COMMON_HEADERS, **headers})
             if wanted:
                 response.headers["Content-Range"] = wanted.content_range(blob.size)
-            async with asyncio.timeout(self._registry.limits.transfer_s):
-                return await send_blob(request, response, blob, wanted or ByteRange(0, blob.size))
+            whole = ByteRange(0, blob.size)
+            return await send_blob(request, response, blob, wanted or whole, self._registry.limits.transfer_s)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         refuse_in_trusted(request.match_info["name"])

@@ -6,6 +6,8 @@ A PUT stores a hidden candidate. By digest that is all, 201. By tag the gate is 
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from gef_registry.distribution.answers import COMMON_HEADERS, answer, refusal_to_push
@@ -14,7 +16,7 @@ from gef_registry.distribution.names import Namespace, is_reserved_tag
 from gef_registry.distribution.ports import StoredManifest
 from gef_registry.distribution.registry import Call, Push, Registry, reference_of
 from gef_registry.distribution.routes_blobs import refuse_in_trusted
-from gef_registry.errors import BadInput, NotFound, VerificationFailed
+from gef_registry.errors import BadInput, NotFound, Unavailable, VerificationFailed
 from gef_registry.oci import media
 from gef_registry.oci.digest import Digest
 from gef_registry.oci.manifest import Descriptor, Index, Manifest, parse_manifest
@@ -89,17 +91,20 @@ class ManifestRoutes:
         return stored
 
     async def _read(self, request: web.Request) -> bytes:
-        """The body, within bounds. Raises Refusal 413."""
-        limit = self._registry.limits.max_manifest_bytes
+        """The body, within bounds of size and time. Raises Refusal 413, Unavailable."""
+        limits = self._registry.limits
         content = bytearray()
-        if (request.content_length or 0) <= limit:
-            while chunk := await request.content.readany():
-                content += chunk
-                if len(content) > limit:
-                    break
-            else:
-                return bytes(content)
-        raise Refusal(Code.SIZE_INVALID, f"a manifest may have {limit} bytes here")
+        too_large = (request.content_length or 0) > limits.max_manifest_bytes
+        try:
+            async with asyncio.timeout(limits.idle_s):
+                while not too_large and (chunk := await request.content.readany()):
+                    content += chunk
+                    too_large = len(content) > limits.max_manifest_bytes
+        except TimeoutError as error:
+            raise Unavailable(f"the manifest did not arrive within {limits.idle_s:g} s") from error
+        if too_large:
+            raise Refusal(Code.SIZE_INVALID, f"a manifest may have {limits.max_manifest_bytes} bytes here")
+        return bytes(content)
 
     async def _require_references(self, push: Push, manifest: Manifest | Index) -> None:
         """All it points at must be here and visible to the pusher. Raises Refusal 400 MANIFEST_BLOB_UNKNOWN."""

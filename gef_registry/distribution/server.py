@@ -9,6 +9,7 @@ answer; none keeps state, so several processes may serve one directory and one c
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ from gef_registry.distribution.routes_blobs import BlobRoutes
 from gef_registry.distribution.routes_listing import ListingRoutes
 from gef_registry.distribution.routes_manifests import ManifestRoutes
 from gef_registry.distribution.routes_uploads import UploadRoutes
+from gef_registry.errors import Unavailable
 
 __all__ = ["Limits", "expire_uploads", "registry_routes"]
 
@@ -69,9 +71,10 @@ async def expire_uploads(store: BlobStore, catalogue: Catalogue, older_than_s: f
         touched = store.touched_at(upload_id)
         if touched is not None and touched >= before:
             continue  # a long stream: its record is older than its last byte
-        await store.discard(upload_id)
-        await catalogue.remove_upload(upload_id)
-        ended += 1
+        with contextlib.suppress(Unavailable):  # another process holds it: it is not idle after all
+            await store.discard(upload_id)
+            await catalogue.remove_upload(upload_id)
+            ended += 1
     store.remove_stray_files(before)
     return ended
 

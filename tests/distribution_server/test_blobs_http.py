@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
+from aiohttp import ClientError
 
+from gef_registry.distribution.blobs import OpenBlob
 from gef_registry.oci.digest import Digest
 from tests.fakes.registry_http import ADMIN, ALICE, BOB, RegistryUnderTest
 
@@ -97,6 +100,43 @@ async def test_a_truncated_or_missing_blob_is_unknown(registry: RegistryUnderTes
     small = await registry.push_blob(REPOSITORY, SMALL)
     registry.path_of(small).unlink()
     assert (await registry.call("HEAD", path(small), ALICE)).status == 404
+
+
+@pytest.mark.parametrize("sendfile", [True, False], ids=["sendfile", "pieces"])
+async def test_a_blob_that_shrinks_while_it_is_sent_is_never_taken_for_whole(
+    registry: RegistryUnderTest, monkeypatch: pytest.MonkeyPatch, sendfile: bool
+) -> None:
+    digest = await registry.push_blob(REPOSITORY, LARGE)
+    opening = registry.store.open
+
+    async def open_and_truncate(wanted: Digest) -> OpenBlob:
+        blob = await opening(wanted)
+        os.truncate(registry.path_of(wanted), 2 << 20)
+        return blob
+
+    async def unsupported(*_: object) -> int:
+        raise NotImplementedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.store, "open", open_and_truncate)
+        if not sendfile:
+            patch.setattr(asyncio.get_running_loop(), "sendfile", unsupported)
+        with pytest.raises(ClientError):
+            await registry.call("GET", path(digest), ALICE)
+    assert (await registry.call("GET", path(digest), ALICE)).status == 404
+
+
+async def test_without_sendfile_a_blob_is_sent_in_pieces(
+    registry: RegistryUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unsupported(*_: object) -> int:
+        raise NotImplementedError  # as uvloop does
+
+    digest = await registry.push_blob(REPOSITORY, LARGE)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sendfile", unsupported)
+    assert (await registry.call("GET", path(digest), ALICE)).body == LARGE
+    part = await registry.call("GET", path(digest), ALICE, headers={"Range": "bytes=5-1000000"})
+    assert part.body == LARGE[5:1000001]
 
 
 async def test_a_blob_is_deleted_in_staging_from_that_repository_only(registry: RegistryUnderTest) -> None:
