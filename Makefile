@@ -34,11 +34,11 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-unit: $(VENV)/.installed-dev ## the tests that need nothing but Python
-	$(BIN)/python -m pytest -m "not real" -n $(WORKERS) $(PYTEST_ARGS)
+unit: $(VENV)/.installed-dev ## the tests that need nothing but Python and end within a minute
+	$(BIN)/python -m pytest -m "not real and not slow" -n $(WORKERS) $(PYTEST_ARGS)
 
-real: $(VENV)/.installed-dev ## the tests against real registries, engines and clients
-	$(BIN)/python -m pytest -m real $(PYTEST_ARGS)
+real: $(VENV)/.installed-dev ## the tests against real registries, engines and clients, and the long ones
+	$(BIN)/python -m pytest -m "real or slow" $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## side-by-side measurements; prints tables
 	@for file in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py); do \

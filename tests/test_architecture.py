@@ -102,6 +102,8 @@ PURE = (
     "admission.review",
     "admission.ports",
     "enforcement.view",
+    "enforcement.view_codec",
+    "enforcement.names",
     "enforcement.decide",
 )
 OUTSIDE = {
