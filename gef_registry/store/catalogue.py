@@ -314,13 +314,17 @@ async def _refuse_needed(connection: AsyncConnection, repository: str, digest: s
         seen |= wanted
 
 
-async def stored_manifest(connection: AsyncConnection, repository: str, digest: str) -> StoredManifest:
-    """A manifest's record whoever holds it. Raises NotFound."""
-    row = (
-        await connection.execute(
-            select(manifests).where(manifests.c.repository == repository, manifests.c.digest == digest).limit(1)
-        )
-    ).first()
+async def stored_manifest(
+    connection: AsyncConnection, repository: str, digest: str, *, account: str = ""
+) -> StoredManifest:
+    """A manifest's record whoever holds it, the account's own before others (they may say another media type for the
+    same bytes). Raises NotFound."""
+    query = (
+        select(manifests)
+        .where(manifests.c.repository == repository, manifests.c.digest == digest)
+        .order_by((manifests.c.account == account).desc(), manifests.c.account)
+    )
+    row = (await connection.execute(query.limit(1))).first()
     if row is None:
         raise NotFound(f"{repository} has no manifest {digest}")
     return _stored(row)

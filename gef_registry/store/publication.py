@@ -70,7 +70,8 @@ class SqlPublication:
     ) -> None:
         request = submission.request
         await _require_reservation(connection, submission)
-        tree = _Tree(connection, request.held_in, request.repository, frozenset(str(part) for part in parts))
+        judged = frozenset(str(part) for part in parts)
+        tree = _Tree(connection, request.held_in, request.repository, request.account, judged)
         await tree.publish(str(request.digest))
         for proof in proofs:
             await write_manifest(
@@ -115,6 +116,7 @@ class _Tree:
     connection: AsyncConnection
     source: str
     target: str
+    account: str
     judged: frozenset[str]
 
     async def publish(self, digest: str, *, depth: int = 0) -> None:
@@ -123,7 +125,7 @@ class _Tree:
             raise Conflict(f"{digest} is nested deeper than {MAX_DEPTH} indexes")
         if digest not in self.judged:
             raise Conflict(f"{digest} was never judged: it cannot become visible in {self.target}")
-        stored = await stored_manifest(self.connection, self.source, digest)
+        stored = await stored_manifest(self.connection, self.source, digest, account=self.account)
         references = await self._references(digest)
         if stored.media_type in media.INDEXES:
             for child in references:
