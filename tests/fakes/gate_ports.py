@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -160,11 +161,24 @@ class MemoryRecords:
         return self.services.get(submission_id)
 
 
+@cache
+def _signer() -> Signer:
+    """Keys are slow to make and nobody changes them."""
+    return Signer()
+
+
+@cache
+def _token_key() -> bytes:
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 class MemoryLog:
     """The public log: a checkpoint, keys, one full tile, statements; positions are handed out in order."""
 
     def __init__(self) -> None:
-        self.signer = Signer()
+        self.signer = _signer()
         self.entries: dict[Digest, list[dict[str, Any]]] = {}
         self.size = 0
         self.files: dict[str, bytes] = {
@@ -322,12 +336,8 @@ class MemoryGate:
         clock: Callable[[], datetime] = lambda: START + timedelta(hours=1)  # noqa: E731
         self.desk = Desk(self.records, self.records, self.bell, clock, queue_limit=3)  # type: ignore[arg-type]
         self.revoker = Revoker(self.revocations, self.log, lambda *words: repr(words).encode(), clock)
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
         self.issuer = TokenIssuer(
-            pem,
+            _token_key(),
             kid="KEY",
             certificate="AAAA",
             issuer=self.origin.public_url,
