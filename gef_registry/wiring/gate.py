@@ -124,9 +124,7 @@ class Gate:
         self._notary = KeyNotary(keyring, policy_uri=self._policy_uri, trial=self.trial, refuse=self.refusal)
         self._log = SequencedLog(sequencer, self.refusal)
         self.revoker = Revoker(self.revocations, self._log, self._notary.revocation, utc_now)
-        self.push_gate = PushGate(
-            self.desk, self.catalogue, self.submission_url, wait_s=config.push_wait_s, refuse_work=self.refusal
-        )
+        self.push_gate = PushGate(self.desk, self.submission_url, wait_s=config.push_wait_s, refuse_work=self.refusal)
 
     @classmethod
     async def open(cls, config: GateConfig) -> Self:

@@ -13,7 +13,7 @@ from gef_registry.admission.desk import Desk, QueueFull, check_trusted_name
 from gef_registry.admission.ports import Request, Submission
 from gef_registry.admission.rights import STAGING, ServiceName
 from gef_registry.admission.states import State
-from gef_registry.distribution.ports import Catalogue, PushAnswer
+from gef_registry.distribution.ports import PushAnswer
 from gef_registry.errors import BadInput, Conflict, Denied, GefError, Unavailable
 from gef_registry.oci.manifest import Index, Manifest
 
@@ -28,14 +28,12 @@ class PushGate:
     def __init__(
         self,
         desk: Desk,
-        catalogue: Catalogue,
         report_url: Callable[[Submission], str],
         *,
         wait_s: float = WAIT_S,
         refuse_work: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._desk = desk
-        self._catalogue = catalogue
         self._report_url = report_url
         self._wait_s = wait_s
         self._refuse_work = refuse_work
@@ -70,8 +68,7 @@ class PushGate:
         return answer(submission, self._report_url(submission))
 
     async def _staged(self, repository: str, request: Request) -> PushAnswer:
-        """The push itself succeeds; whether it can be judged is told by `status`."""
-        await self._catalogue.put_tag(repository, request.tag, request.digest, request.account)
+        """The push itself succeeds (the registry then writes the tag); whether it can be judged is told by `status`."""
         try:
             check_trusted_name(request.repository, request.tag)
             if request.digest.algorithm == "sha256" and not is_artifact(request):
