@@ -346,7 +346,7 @@ async def _current(connection: AsyncConnection, request: Request) -> Row[Any] | 
 
 
 async def _reviews(connection: AsyncConnection, submission_id: str) -> tuple[Review, ...]:
-    query = select(reviews).where(reviews.c.submission == submission_id).order_by(reviews.c.at)
+    query = select(reviews).where(reviews.c.submission == submission_id).order_by(reviews.c.at, reviews.c.reviewer)
     return tuple(review_of(row) for row in await connection.execute(query))
 
 
