@@ -128,6 +128,10 @@ class Api:
         headers = {**CROSS_ORIGIN, **REVALIDATE} if is_public else PRIVATE
         return web.Response(body=body, content_type="application/json", headers=headers)
 
+    async def policy(self, request: web.Request) -> web.Response:
+        body = await self._ports.policy(Digest.parse(request.match_info["digest"]))
+        return web.Response(body=body, content_type="application/yaml", headers={**CROSS_ORIGIN, **REVALIDATE})
+
     async def revocations(self, request: web.Request) -> web.Response:
         """What is logged: before that, nobody hears of it."""
         found = [record for record in await self._ports.revocations.listing() if record.index is not None]

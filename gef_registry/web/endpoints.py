@@ -34,6 +34,7 @@ class Endpoint:
     query: tuple[Query, ...] = ()
     body: str | None = None
     refusals: tuple[int, ...] = ()
+    content_type: str = "application/json"
 
     @property
     def route(self) -> str:
@@ -124,6 +125,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         refusals=(400, 401, 404),
     ),
     Endpoint(
+        "GET",
+        "/api/v1/policies/{digest}",
+        "policy",
+        "public",
+        "A policy that verdicts name, its exact bytes",
+        "Policy",
+        refusals=(400, 404),
+        content_type="application/yaml",
+    ),
+    Endpoint(
         "GET", "/api/v1/revocations", "revocations", "public", "All logged revocations, the newest first", "Revocations"
     ),
     Endpoint(
@@ -176,6 +187,7 @@ _ADMITTED = {
 }
 
 SCHEMAS: dict[str, dict[str, Any]] = {
+    "Policy": {"type": "string", "description": "YAML; its SHA-256 is the digest asked for"},
     "Problem": _object({"error": _object({"kind": _TEXT, "message": _TEXT, "request_id": _TEXT}, hint=_TEXT)}),
     "Services": _object({"services": _list_of("ListedService"), "total": {"type": "integer"}}, next=_TEXT_OR_NULL),
     "ListedService": _object({**_ADMITTED, "versions": {"type": "array", "items": _VERSION_NAME}}),

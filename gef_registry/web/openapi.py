@@ -57,12 +57,15 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             ),
         ],
         "responses": {
-            str(endpoint.status): {"description": endpoint.summary, "content": _json(endpoint.answer)},
-            **{str(status): {"description": "Refused", "content": _json("Problem")} for status in endpoint.refusals},
+            str(endpoint.status): {
+                "description": endpoint.summary,
+                "content": _content(endpoint.answer, endpoint.content_type),
+            },
+            **{str(status): {"description": "Refused", "content": _content("Problem")} for status in endpoint.refusals},
         },
     }
     if endpoint.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(endpoint.body)}
+        operation["requestBody"] = {"required": True, "content": _content(endpoint.body)}
     return operation
 
 
@@ -70,5 +73,5 @@ def _names(path: str) -> list[str]:
     return re.findall(r"\{(\w+)\}", path)
 
 
-def _json(schema: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+def _content(schema: str, content_type: str = "application/json") -> dict[str, Any]:
+    return {content_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}

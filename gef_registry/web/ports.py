@@ -91,6 +91,7 @@ class LogFiles(Protocol):
         ...
 
 
+PolicyBytes = Callable[[Digest], Awaitable[bytes]]  # raises NotFound
 PullRequest = Callable[[str, str, Account], Awaitable[Submission]]
 
 
@@ -110,4 +111,5 @@ class GatePorts:
     health: Callable[[], Awaitable[Health]]
     metrics: Callable[[], Awaitable[dict[str, float]]]
     pull: PullRequest
+    policy: PolicyBytes
     hook_secrets: dict[str, str]

@@ -26,6 +26,7 @@ from gef_registry.distribution.blobs import BlobStore
 from gef_registry.distribution.server import expire_uploads
 from gef_registry.errors import GefError, Unavailable
 from gef_registry.facts.limits import Limits
+from gef_registry.oci.digest import Digest
 from gef_registry.policy.model import Policy
 from gef_registry.store.accounts import SqlAccounts
 from gef_registry.store.backup import signing_refusal
@@ -44,6 +45,7 @@ from gef_registry.wiring.intake import Intake, IntakeConfig
 from gef_registry.wiring.keyring import Keyring, open_keyring
 from gef_registry.wiring.log_files import PublicLog
 from gef_registry.wiring.notary import KeyNotary, SequencedLog
+from gef_registry.wiring.policy_archive import PolicyArchive
 from gef_registry.wiring.publisher import EmbeddedPublisher
 from gef_registry.wiring.push_gate import WAIT_S, PushGate
 
@@ -118,6 +120,7 @@ class Gate:
         self.deliveries = SqlDeliveries(database)
         self.diary = SqlDiary(database)
         self.blobs = BlobStore(config.data)
+        self.policies = PolicyArchive(config.data / "policies")
         self.log_files = PublicLog(DirectoryFetch(config.data / "log"), sequencer, keyring, database)
         self.desk = Desk(self.submissions, self.submissions, self.bell, utc_now, queue_limit=config.queue_limit)
         self.intake = Intake(config.intake, self.blobs, self.catalogue, self.desk, self.deliveries)
@@ -146,6 +149,7 @@ class Gate:
             )
             stack.push_async_callback(sequencer.close)
             gate = cls(config, keyring, database, sequencer)
+            await gate.policies.keep(config.policy)
             released = await gate.submissions.release_all()
             if released:
                 log.info("%d submissions go on where the last run left them", released)
@@ -209,8 +213,8 @@ class Gate:
             figures[f"submissions_{state}"] = float(count)
         return figures
 
-    def _policy_uri(self, name: str) -> str:
-        return f"{self.keyring.keyset.verifier_id}/api/v1/policies/{name}"
+    def _policy_uri(self, digest: Digest) -> str:
+        return f"{self.keyring.keyset.verifier_id}/api/v1/policies/{digest}"
 
     async def _cosign(self) -> None:
         await self.sequencer.refresh_cosignature()

@@ -21,5 +21,6 @@ def gate_ports(gate: Gate, origin: Origin) -> GatePorts:
         health=gate.health,
         metrics=gate.metrics,
         pull=gate.intake.submit,
+        policy=gate.policies.read,
         hook_secrets={name: hook.secret for name, hook in gate.config.intake.hooks.items()},
     )

@@ -23,7 +23,7 @@ Refusal = Callable[[], str | None]
 class KeyNotary:
     """Signs with the admission key of the keyring, and with it nothing but admissions."""
 
-    def __init__(self, keyring: Keyring, *, policy_uri: Callable[[str], str], trial: bool, refuse: Refusal) -> None:
+    def __init__(self, keyring: Keyring, *, policy_uri: Callable[[Digest], str], trial: bool, refuse: Refusal) -> None:
         self._keyring = keyring
         self._policy_uri = policy_uri
         self._trial = trial
@@ -63,7 +63,7 @@ class KeyNotary:
             verifier_id=self._keyring.keyset.verifier_id,
             verified_at=int(at.timestamp()),
             policy_name=submission.policy_name,
-            policy_uri=self._policy_uri(submission.policy_name),
+            policy_uri=self._policy_uri(submission.policy_digest),
             policy_digest=submission.policy_digest,
             report_digest=submission.report_digest,
             child_digests=tuple(child.digest for child in children),

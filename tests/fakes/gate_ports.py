@@ -40,6 +40,9 @@ ORIGIN = Origin(
 )
 
 
+POLICY = b"apiVersion: gef-registry/v1\nkind: Policy\n"
+
+
 @dataclass
 class Failing:
     fail: list[str] = field(default_factory=list)
@@ -345,6 +348,11 @@ class MemoryGate:
             now=lambda: self.now,
         )
 
+    async def _policy(self, digest: Digest) -> bytes:
+        if digest != Digest.of(POLICY):
+            raise NotFound(f"there is no policy {digest}")
+        return POLICY
+
     @property
     def ports(self) -> GatePorts:
         return GatePorts(
@@ -360,6 +368,7 @@ class MemoryGate:
             health=self._health,
             metrics=self._metrics,
             pull=self._pull,
+            policy=self._policy,
             hook_secrets={"distribution": "the hook's secret"},
         )
 
