@@ -1,0 +1,102 @@
+"""`gef-registry serve` that sends itself SIGKILL at one instant of one step, for one tag: what the crash tests start.
+
+    python -m tests.e2e.crashing_gate STEP INSTANT TAG --data DIR --listen HOST:PORT
+
+STEP judge, reserve, sign, log, publish (of an admission); record, log, apply (of a revocation, INSTANT with `revocation-`
+in front). INSTANT `before` and `after` are what the pipeline's observer hears; `within` is after the step's effect elsewhere
+(judged, signed, appended, made visible) and before the records say so. Everything else is the ordinary gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gef_registry.admission.ports import Submission
+from gef_registry.cli.serve import serve_config
+from gef_registry.processes.serve import serve
+from gef_registry.settings import load_settings
+from gef_registry.store.publication import SqlPublication
+from gef_registry.store.revocations import SqlRevocations
+from gef_registry.wiring.embedded_judge import EmbeddedJudge
+from gef_registry.wiring.notary import KeyNotary, SequencedLog
+
+# What a step does outside the records of its submission.
+EFFECTS: dict[str, tuple[type, str]] = {
+    "judge": (EmbeddedJudge, "judge"),
+    "sign": (KeyNotary, "sign"),
+    "log": (SequencedLog, "append"),
+    "publish": (SqlPublication, "publish"),
+}
+REVOCATION: dict[str, tuple[type, str]] = {
+    "record": (SqlRevocations, "record"),
+    "log": (SequencedLog, "append_leaf"),
+    "apply": (SqlRevocations, "apply"),
+}
+
+
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+class KillAt:
+    """An observer of the pipeline that ends the process at its instant. Knows, too, whether its tag is in the step now."""
+
+    def __init__(self, step: str, instant: str, tag: str) -> None:
+        self._step, self._instant, self._tag = step, instant, tag
+        self.inside = False
+
+    async def before(self, step: str, submission: Submission) -> None:
+        if self._is_mine(step, submission):
+            self.inside = True
+            if self._instant == "before":
+                die()
+
+    async def after(self, step: str, submission: Submission) -> None:
+        if self._is_mine(step, submission):
+            self.inside = False
+            if self._instant == "after":
+                die()
+
+    def _is_mine(self, step: str, submission: Submission) -> bool:
+        return step == self._step and submission.request.tag == self._tag
+
+
+def deadly(owner: type, method: str, *, before: bool, when: Callable[[], bool]) -> None:
+    """Makes a method of the product fatal, before or after its effect."""
+    original: Callable[..., Awaitable[Any]] = getattr(owner, method)
+
+    async def replacement(self: Any, *args: Any, **named: Any) -> Any:
+        if before and when():
+            die()
+        result = await original(self, *args, **named)
+        if when():
+            die()
+        return result
+
+    setattr(owner, method, replacement)
+
+
+def main(step: str, instant: str, tag: str, *flags: str) -> None:
+    options = dict(zip(flags[::2], flags[1::2], strict=True))
+    observer = KillAt(step, instant, tag)
+    if instant == "within":
+        deadly(*EFFECTS[step], before=False, when=lambda: observer.inside)
+    if instant.startswith("revocation-"):
+        armed = Path(tag)
+        deadly(*REVOCATION[step], before=instant.endswith("before"), when=armed.exists)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    settings = load_settings(flags={"server.data": Path(options["--data"]), "server.listen": options["--listen"]})
+    asyncio.run(serve(serve_config(settings), observer))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
