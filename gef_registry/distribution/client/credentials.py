@@ -172,14 +172,24 @@ async def ask_helper(name: str, server: str, *, timeout_s: float) -> Credential 
     except TimeoutError as error:
         raise Unavailable(f"{program} gave no answer within {timeout_s:g} s") from error
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _end(process)
     if code != 0:
         if b"credentials not found" in output:
             return None
         raise Unavailable(f"{program} failed with exit code {code}", hint=f"try: echo {server} | {program} get")
     return _helper_answer(output, program)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kills the helper's whole group and reads its pipe to the end, since only then is the pipe closed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):  # somebody outside the group may hold the other end
+            while await process.stdout.read(_MAX_HELPER_OUTPUT):
+                pass
+    await process.wait()
 
 
 async def _converse(process: asyncio.subprocess.Process, server: str) -> bytes:
