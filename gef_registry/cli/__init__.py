@@ -32,6 +32,8 @@ COMMANDS: tuple[str, ...] = (
     "status",
     "review",
     "revoke",
+    "backup",
+    "restore",
     "doctor",
     "demo",
 )
