@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +19,15 @@ from sqlalchemy.pool import StaticPool
 from gef_registry.errors import Unavailable
 from gef_registry.store.database import Database
 from gef_registry.store.schema import metadata
+
+
+@functools.cache
+def _schema() -> sqlite3.Connection:
+    """An empty database with all tables, made once and copied."""
+    connection = sqlite3.connect(":memory:")
+    engine = create_engine("sqlite://", poolclass=StaticPool, creator=lambda: connection)
+    metadata.create_all(engine)
+    return connection
 
 
 class MemoryConnection:
@@ -39,8 +50,8 @@ class MemoryDatabase(Database):
 
     def __init__(self) -> None:
         self._memory = create_engine("sqlite://", poolclass=StaticPool)
-        metadata.create_all(self._memory)
         self._reader = self._memory.connect()
+        _schema().backup(self._reader.connection.dbapi_connection)
         self._fail_at: int | None = None
         self._lose = False
         self.statements = 0
