@@ -1,6 +1,7 @@
 """`gef-registry serve` that sends itself SIGKILL at one instant of one step, for one tag: what the crash tests start.
 
-    python -m tests.e2e.crashing_gate STEP INSTANT TAG --data DIR --listen HOST:PORT
+    python -m tests.e2e.crashing_gate STEP INSTANT TAG --data DIR --listen HOST:PORT [--policy NAME]
+    python -m tests.e2e.crashing_gate any hold DIRECTORY ...          # waits before a step while DIRECTORY/STEP-TAG exists
 
 STEP judge, reserve, sign, log, publish (of an admission); record, log, apply (of a revocation, INSTANT with `revocation-`
 in front). INSTANT `before` and `after` are what the pipeline's observer hears; `within` is after the step's effect elsewhere
@@ -69,6 +70,19 @@ class KillAt:
         return step == self._step and submission.request.tag == self._tag
 
 
+class Hold:
+    """An observer that keeps a submission before a step for as long as a test wants to look at it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def before(self, step: str, submission: Submission) -> None:
+        while (self._directory / f"{step}-{submission.request.tag}").exists():
+            await asyncio.sleep(0.02)
+
+    async def after(self, step: str, submission: Submission) -> None: ...
+
+
 def deadly(owner: type, method: str, *, before: bool, when: Callable[[], bool]) -> None:
     """Makes a method of the product fatal, before or after its effect."""
     original: Callable[..., Awaitable[Any]] = getattr(owner, method)
@@ -86,16 +100,22 @@ def deadly(owner: type, method: str, *, before: bool, when: Callable[[], bool]) 
 
 def main(step: str, instant: str, tag: str, *flags: str) -> None:
     options = dict(zip(flags[::2], flags[1::2], strict=True))
-    observer = KillAt(step, instant, tag)
+    killer = KillAt(step, instant, tag)
     if instant == "within":
-        deadly(*EFFECTS[step], before=False, when=lambda: observer.inside)
+        deadly(*EFFECTS[step], before=False, when=lambda: killer.inside)
     if instant.startswith("revocation-"):
         armed = Path(tag)
         deadly(*REVOCATION[step], before=instant.endswith("before"), when=armed.exists)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    settings = load_settings(flags={"server.data": Path(options["--data"]), "server.listen": options["--listen"]})
-    asyncio.run(serve(serve_config(settings), observer))
+    settings = load_settings(
+        flags={
+            "server.data": Path(options["--data"]),
+            "server.listen": options["--listen"],
+            "server.policy": options.get("--policy"),
+        }
+    )
+    asyncio.run(serve(serve_config(settings), Hold(Path(tag)) if instant == "hold" else killer))
 
 
 if __name__ == "__main__":

@@ -227,10 +227,10 @@ def test_a_bad_push_to_staging_succeeds_and_is_never_trusted(gate: Gate, ada: Ac
 
 @pytest.fixture
 def index(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A layout with an index of two platforms, tagged 1; another one for each test."""
+    """A layout with an index of two platforms, tagged 1.0.0; another one for each test."""
     labels = {"org.opencontainers.image.title": request.node.name}
     platforms = [good_service(architecture=a, labels=labels) for a in ("amd64", "arm64")]
-    return write_layout(tmp_path / "index", index_of(platforms), "1")
+    return write_layout(tmp_path / "index", index_of(platforms), "1.0.0")
 
 
 def admitted_index(gate: Gate, host: Host, name: str, tag: str = "1.0.0") -> dict[str, object]:
@@ -246,7 +246,7 @@ def admitted_index(gate: Gate, host: Host, name: str, tag: str = "1.0.0") -> dic
 
 
 def test_skopeo_pushes_all_platforms(gate: Gate, skopeo: Tool, ada: Account, host: Host, index: Path) -> None:
-    gate.skopeo_copy(skopeo, f"oci:{index}:1", "trusted/demo/multi-skopeo:1.0.0", ada, "--all", "--preserve-digests")
+    gate.skopeo_copy(skopeo, f"oci:{index}:1.0.0", "trusted/demo/multi-skopeo:1.0.0", ada, "--all", "--preserve-digests")
     assert len(admitted_index(gate, host, "trusted/demo/multi-skopeo")["manifests"]) == 2  # type: ignore[arg-type]
 
 
@@ -254,7 +254,7 @@ def test_crane_pushes_all_platforms(
     gate: Gate, crane: Tool, skopeo: Tool, ada: Account, host: Host, index: Path
 ) -> None:
     crane("auth", "login", "--username", ada.name, "--password", ada.token, gate.host)
-    gate.skopeo_copy(skopeo, f"oci:{index}:1", "staging/demo/unjudged:sha256-x", ada, "--all", "--preserve-digests")
+    gate.skopeo_copy(skopeo, f"oci:{index}:1.0.0", "staging/demo/unjudged:sha256-x", ada, "--all", "--preserve-digests")
     name = f"{gate.host}/trusted/demo/multi-crane:1.0.0"
     crane("copy", "--insecure", f"{gate.host}/staging/demo/unjudged:sha256-x", name)
     assert len(admitted_index(gate, host, "trusted/demo/multi-crane")["manifests"]) == 2  # type: ignore[arg-type]
@@ -267,7 +267,7 @@ def test_containerd_pushes_all_platforms(gate: Gate, ctr: Tool, ada: Account, ho
     with tarfile.open(archive, "w") as tar:
         for path in sorted(index.rglob("*")):
             tar.add(path, path.relative_to(index))
-    ctr("image", "import", "--all-platforms", "--index-name", name, archive)
+    ctr("image", "import", "--all-platforms", "--base-name", name.rpartition(":")[0], archive)
     ctr("image", "push", "--plain-http", "--user", ada.credentials, name)
     assert admitted_index(gate, host, "trusted/demo/multi-ctr")["manifests"]
     ctr("image", "rm", name)

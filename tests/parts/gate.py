@@ -30,6 +30,7 @@ from tests.parts.process import Process, Tool, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "gef_registry")
+SERVE = (*PROGRAM, "serve")
 START_S = 60.0
 ACCEPT = ", ".join(
     f"application/vnd.{kind}"
@@ -118,19 +119,19 @@ class Gate:
     @classmethod
     def start(
         cls, data: Path, log: Path, *, policy: str | None = None, arguments: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None, program: Sequence[str | Path] = SERVE,
     ) -> Gate:  # fmt: skip
         words = (*(("--policy", policy) if policy else ()), *arguments)
         gate = cls(data, log, free_port(), tuple(words), env or {})
-        gate.start_again()
+        gate.start_again(program)
         return gate
 
-    def start_again(self, program: Sequence[str | Path] = (*PROGRAM, "serve"), **env: str) -> None:
+    def start_again(self, program: Sequence[str | Path] = SERVE, **env: str) -> None:
         """Starts on the same data and port and waits until it answers. `program` takes the arguments of `serve`."""
         self.process = self.launch(program, **env)
         self.process.wait_until_http(f"{self.url}/healthz", timeout_s=START_S)
 
-    def launch(self, program: Sequence[str | Path] = (*PROGRAM, "serve"), **env: str) -> Process:
+    def launch(self, program: Sequence[str | Path] = SERVE, **env: str) -> Process:
         """Starts it without waiting; for gates that are to refuse."""
         words = [*program, "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments]
         return Process.start(words, log=self.log, env={**self.env, **env}, cwd=ROOT, dies_with_parent=True)
