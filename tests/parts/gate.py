@@ -169,6 +169,11 @@ class Gate:
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(lambda one: self.account(*one), wanted))
 
+    def client_env(self, account: Account) -> dict[str, str]:
+        """What `submit`, `status`, `review` and `revoke` need to act as an account: the gate, and a new API token."""
+        done = command("account", "token", account.name, "--data", self.data)
+        return {"GEF_REGISTRY_CLIENT__GATE": self.url, "GEF_REGISTRY_CLIENT__TOKEN": done.stdout.split()[-1]}
+
     @property
     def fingerprint(self) -> str:
         """The root key's, as the operator would read it to a host."""
