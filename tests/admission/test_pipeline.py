@@ -173,7 +173,7 @@ async def test_a_record_that_fails_is_written_again_and_counts_once(call: int, f
 faults = st.lists(st.sampled_from([None, *Fault]), max_size=5)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     judge=faults,
     notary=faults,

@@ -66,13 +66,13 @@ def data(original: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def original(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gate's data: records, a log of 300 entries, a blob, keys."""
+    """A gate's data: records, a log of 20 entries, a blob, keys."""
     directory = tmp_path_factory.mktemp("original")
     shutil.copy(migrated, directory / "gate.db")
 
     async def fill() -> None:
         log = await Sequencer.open(directory / "log", ORIGIN, LOG, COSIGNER, lambda: 1_700_000_000.0)
-        await log.append([entry(n) for n in range(300)])
+        await log.append([entry(n) for n in range(20)])
         await log.close()
 
     asyncio.run(fill())
@@ -104,7 +104,7 @@ async def test_a_restored_gate_has_the_same_records_blobs_keys_and_log(
     done: list[int] = []
     made = back_up(data, tmp_path / "backup.tar", progress=done.append)
     await database.close()
-    assert made.tree_size == 300
+    assert made.tree_size == 20
     assert sum(done) >= made.bytes
     assert restore(tmp_path / "backup.tar", tmp_path / "new") == made
     new = tmp_path / "new"
@@ -112,12 +112,12 @@ async def test_a_restored_gate_has_the_same_records_blobs_keys_and_log(
     assert (new / "keys/admission.pem").read_text() == "secret"
     assert not (new / "uploads").exists()
     assert not (new / "cache").exists()
-    assert require_clean(new) == 300
+    assert require_clean(new) == 20
     database = await Database.open(sqlite_url(new / "gate.db"))
     assert await SqlCatalogue(database).upload(upload.id) == upload
     await database.close()
     log = await open_log(new)
-    assert [a.index for a in await log.append([entry(299), entry(300)])] == [299, 300]
+    assert [a.index for a in await log.append([entry(19), entry(20)])] == [19, 20]
 
 
 async def test_what_only_its_owner_may_read_stays_so(data: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ async def test_a_backup_without_keys_has_none(data: Path, tmp_path: Path) -> Non
     back_up(data, tmp_path / "backup.tar", with_keys=False)
     with tarfile.open(tmp_path / "backup.tar") as tar:
         assert [name for name in tar.getnames() if name.startswith("keys")] == []
-        assert {"log/checkpoint", "log/signed-head", "log/statement-ids/001"} <= set(tar.getnames())
+        assert {"log/checkpoint", "log/signed-head", "log/statement-ids/000"} <= set(tar.getnames())
         assert [name for name in tar.getnames() if "lock" in name or "tmp" in name] == []
 
 
@@ -146,7 +146,7 @@ async def test_records_and_log_of_a_backup_agree_while_both_grow(data: Path, tmp
     stop = asyncio.Event()
 
     async def write() -> None:
-        number = 300
+        number = 20
         while not stop.is_set():
             entries = [entry(number + n) for n in range(29)]
             intent = await catalogue.create_upload(f"stored/{number + 29}", "ada")
@@ -171,7 +171,7 @@ async def test_records_and_log_of_a_backup_agree_while_both_grow(data: Path, tmp
             rows = (await connection.exec_driver_sql("SELECT repository, offset FROM uploads")).all()
         await records.close()
         stored = [int(row.repository.removeprefix("stored/")) for row in rows]
-        assert max(stored, default=300) >= sizes[-1], "the log holds what the records do not know"
+        assert max(stored, default=20) >= sizes[-1], "the log holds what the records do not know"
         assert max((row.offset for row in rows), default=0) <= sizes[-1], "the records call logged what is not"
     stop.set()
     await writer
@@ -184,6 +184,7 @@ async def test_a_log_that_filled_its_tiles_while_it_was_copied_is_cut_at_the_hea
 ) -> None:
     """The partial tile of 300 entries is gone and the full one holds more than the head signs."""
     log = await open_log(data)
+    await log.append([entry(n) for n in range(20, 300)])
     real = backup.read_head
 
     def grow_after(directory: Path) -> object:
@@ -212,10 +213,10 @@ async def test_a_restored_gate_signs_nothing_until_it_is_confirmed(data: Path, t
     restore(tmp_path / "backup.tar", tmp_path / "new")
     assert (tmp_path / "new" / MARK).exists()
     assert "gef-registry restore --confirm" in str(signing_refusal(tmp_path / "new"))
-    with pytest.raises(Conflict, match="seen a log of 301 entries, this backup holds 300"):
-        confirm(tmp_path / "new", seen_size=301)
+    with pytest.raises(Conflict, match="seen a log of 21 entries, this backup holds 20"):
+        confirm(tmp_path / "new", seen_size=21)
     assert signing_refusal(tmp_path / "new") is not None
-    assert confirm(tmp_path / "new", seen_size=300) == 300
+    assert confirm(tmp_path / "new", seen_size=20) == 20
     assert signing_refusal(tmp_path / "new") is None
     with pytest.raises(Conflict, match="does not wait"):
         confirm(tmp_path / "new", seen_size=None)
@@ -232,10 +233,10 @@ async def test_the_mark_of_a_restored_gate_is_not_taken_off_by_backing_it_up(dat
 async def test_a_signed_head_ahead_of_its_checkpoint_counts(data: Path) -> None:
     """A crash between the two: hosts may have seen nothing of it, but it was signed."""
     head = (data / "log/signed-head").read_text()
-    assert tree_size(data) == 300
-    (data / "log/checkpoint").write_text((data / "log/checkpoint").read_text().replace("\n300\n", "\n299\n"))
-    assert tree_size(data) == 300
-    (data / "log/signed-head").write_text(head.replace("\n300\n", "\nmany\n"))
+    assert tree_size(data) == 20
+    (data / "log/checkpoint").write_text((data / "log/checkpoint").read_text().replace("\n20\n", "\n19\n"))
+    assert tree_size(data) == 20
+    (data / "log/signed-head").write_text(head.replace("\n20\n", "\nmany\n"))
     with pytest.raises(VerificationFailed, match="signed-head is damaged"):
         tree_size(data)
 
