@@ -173,6 +173,8 @@ async def test_records_and_log_of_a_backup_agree_while_both_grow(data: Path, tmp
         stored = [int(row.repository.removeprefix("stored/")) for row in rows]
         assert max(stored, default=20) >= sizes[-1], "the log holds what the records do not know"
         assert max((row.offset for row in rows), default=0) <= sizes[-1], "the records call logged what is not"
+        while log.size() == sizes[-1] and not writer.done():
+            await asyncio.sleep(0.005)
     stop.set()
     await writer
     assert sizes[-1] > sizes[0]
