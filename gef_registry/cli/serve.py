@@ -81,7 +81,11 @@ def serve_config(settings: Settings) -> ServeConfig:
     if (server.tls_cert is None) != (server.tls_key is None):
         raise BadInput("TLS needs both --tls-cert and --tls-key")
     check_listening(
-        host, tls=server.tls_cert is not None, behind_proxy=server.behind_proxy, policy_named=server.policy is not None
+        host,
+        tls=server.tls_cert is not None,
+        behind_proxy=server.behind_proxy,
+        policy_named=server.policy is not None,
+        public_url=server.public_url,
     )
     sources = {}
     if hooks.distribution_registry and hooks.distribution_secret:

@@ -71,7 +71,8 @@ async def _read_blobs(
     if progress:
         progress.start(total)
     outcomes: dict[Blob, BlobOutcome] = {}
-    with BlobReader(source, Budget(limits), cache, progress) as reader:
+    budget = Budget(limits)
+    with BlobReader(source, budget, cache, progress) as reader:
         turn = asyncio.Semaphore(reader.workers)
 
         async def read(blob: Blob) -> None:
@@ -90,6 +91,10 @@ async def _read_blobs(
                     group.create_task(read(blob))
         except BaseExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
+    if budget.exceeded_together is not None:
+        # Which layer met a shared bound is a matter of timing, so nothing is said of any of them.
+        structure.note(ProblemKind.LIMIT_EXCEEDED, budget.exceeded_together)
+        return {}
     return outcomes
 
 

@@ -66,6 +66,7 @@ class Budget:
         self._lock = threading.Lock()
         self._bytes = 0
         self._entries = 0
+        self.exceeded_together: str | None = None
 
     def spend_bytes(self, amount: int) -> None:
         """Raises Refusal beyond the bound, Stopped when nobody waits any more."""
@@ -74,10 +75,14 @@ class Budget:
         with self._lock:
             self._bytes += amount
             if self._bytes > self.limits.uncompressed_bytes:
-                raise exceeded(f"the layers unpack to more than {self.limits.uncompressed_bytes} bytes together")
+                raise self._exceeded(f"the layers unpack to more than {self.limits.uncompressed_bytes} bytes together")
 
     def spend_entries(self, amount: int) -> None:
         with self._lock:
             self._entries += amount
             if self._entries > self.limits.entries:
-                raise exceeded(f"the layers hold more than {self.limits.entries} entries together")
+                raise self._exceeded(f"the layers hold more than {self.limits.entries} entries together")
+
+    def _exceeded(self, message: str) -> Refusal:
+        self.exceeded_together = message
+        return exceeded(message)

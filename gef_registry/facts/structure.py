@@ -21,6 +21,7 @@ from gef_registry.oci.source import Source
 
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 _ATTESTATION = "attestation-manifest"
+_ATTESTATION_ARTIFACT = "application/vnd.docker.attestation.manifest.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ async def _index(source: Source, index: Index, structure: Structure, limits: Lim
         return
     seen: set[Platform] = set()
     for child in index.manifests:
-        attestation = child.annotations.get(_REFERENCE_TYPE) == _ATTESTATION
+        # Only what no engine would run may call itself an attestation; anything else is judged as an image.
+        attestation = child.annotations.get(_REFERENCE_TYPE) == _ATTESTATION and child.platform == UNKNOWN_PLATFORM
         if child.platform is not None and not attestation:
             _note_ambiguity(child, seen, structure)
         manifest = await _manifest(source, child, structure, child.platform)
@@ -93,6 +95,11 @@ def _note_ambiguity(child: Descriptor, seen: set[Platform], structure: Structure
 
 
 def _attestation(manifest: Manifest, structure: Structure) -> None:
+    """It describes a sibling by annotation. With a subject or a type of its own it would hang on other images, where
+    verifiers look for signatures."""
+    if manifest.subject is not None or manifest.artifact_type not in (None, _ATTESTATION_ARTIFACT):
+        message = f"{manifest.digest} calls itself an attestation but refers to another manifest or is another artifact"
+        structure.note(ProblemKind.UNSUPPORTED_CONTENT, message)
     for layer in manifest.layers:
         if layer.media_type != media.IN_TOTO:
             structure.note(

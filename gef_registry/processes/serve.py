@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -63,19 +64,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_listening(host: str, *, tls: bool, behind_proxy: bool, policy_named: bool) -> None:
-    """Raises BadInput for a combination that would serve strangers unsafely."""
-    if is_loopback(host):
+def check_listening(
+    host: str, *, tls: bool, behind_proxy: bool, policy_named: bool, public_url: str | None = None
+) -> None:
+    """Raises BadInput for a combination that would serve strangers unsafely. A gate behind a proxy, or with a public
+    address of its own, serves strangers wherever it listens."""
+    public = behind_proxy or (public_url is not None and not is_loopback(urlsplit(public_url).hostname or ""))
+    if is_loopback(host) and not public:
         return
-    if not tls and not behind_proxy:
+    if not is_loopback(host) and not tls and not behind_proxy:
         raise BadInput(
             f"{host} is not a loopback address and there is no TLS",
             hint="give --tls-cert and --tls-key, or --behind-proxy when a proxy does TLS",
         )
     if not policy_named:
-        raise BadInput(
-            f"{host} is not a loopback address and no policy is named", hint="give --policy default or --policy strict"
-        )
+        raise BadInput("a gate that others reach needs a named policy", hint="give --policy default or --policy strict")
 
 
 async def serve(config: ServeConfig, *observers: Observer, started: Started | None = None) -> None:
@@ -191,6 +194,8 @@ async def _reload_certificate(context: ssl.SSLContext, config: ServeConfig) -> N
         if stamp == seen:
             continue
         try:
+            # A pair that does not fit would leave the live context without a key: it is tried elsewhere first.
+            _load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), config)
             _load_certificate(context, config)
             log.info("the TLS certificate %s was loaded again", config.tls_cert)
         except (BadInput, NotFound) as error:

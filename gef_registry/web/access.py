@@ -51,15 +51,18 @@ class HttpAccess:
         if scheme.lower() == "bearer" and not value.startswith(("gefr_", "gefa_")):
             grant = self._issuer.verify(value.strip())
             return Caller(Viewer(grant.account, grant.reviews), grant.grants)
-        account = await self.account(authorization)
+        account = await self.account(authorization, kinds=("registry", "api"))
         return Caller(Viewer(account.name, reviewed_prefixes(account)), RightsOf(account))
 
-    async def account(self, authorization: str | None) -> Account:
-        """The account behind Basic credentials or an API token. Raises Denied."""
+    async def account(self, authorization: str | None, *, kinds: tuple[str, ...] = ("api",)) -> Account:
+        """The account behind Basic credentials or a Bearer token of one of these kinds. Raises Denied.
+
+        A registry token lies in every docker configuration: it opens the registry, never the API.
+        """
         scheme, _, value = (authorization or "")[:MAX_HEADER].partition(" ")
         if scheme.lower() == "basic":
             name, secret = _basic(value)
-            owner = await self._accounts.owner(secret)
+            owner = await self._accounts.owner(secret, kinds=kinds)
             if owner is not None and hmac.compare_digest(owner.name.encode(), name.encode()):
                 return owner
         elif scheme.lower() == "bearer":

@@ -16,6 +16,10 @@ from gef_registry.web.problems import TooManyAttempts, Unauthorized
 MAX_CREDENTIALS = 4096
 
 
+API = ("api",)
+REGISTRY = ("registry", "api")
+
+
 class Callers:
     """Accounts behind requests. `behind_proxy` trusts the last `X-Forwarded-For`, which our own proxy wrote."""
 
@@ -29,14 +33,14 @@ class Callers:
             return forwarded[-1].rpartition(",")[2].strip()[:64]
         return request.remote or "unknown"
 
-    async def optional(self, request: web.Request) -> Account | None:
+    async def optional(self, request: web.Request, *, kinds: tuple[str, ...] = API) -> Account | None:
         """The account; None for anonymous. Raises Unauthorized for credentials that are wrong, TooManyAttempts."""
         values = request.headers.getall("Authorization", [])
         if not values:
             return None
         if len(values) > 1:
             raise Unauthorized("several Authorization headers")
-        return await self.account(request, values[0])
+        return await self.account(request, values[0], kinds=kinds)
 
     async def require(self, request: web.Request) -> Account:
         """As `optional`, but anonymous is Unauthorized."""
@@ -47,15 +51,15 @@ class Callers:
             )
         return account
 
-    async def account(self, request: web.Request, authorization: str) -> Account:
-        """Raises Unauthorized, TooManyAttempts."""
+    async def account(self, request: web.Request, authorization: str, *, kinds: tuple[str, ...] = API) -> Account:
+        """`kinds` of tokens count. Raises Unauthorized, TooManyAttempts."""
         if len(authorization) > MAX_CREDENTIALS:
             raise Unauthorized("the credentials are too long")
         source, name = self.source(request), _claimed_name(authorization)
         if wait_s := self._limiter.wait_s(source, name):
             raise TooManyAttempts("too many wrong credentials from here", retry_after_s=wait_s)
         try:
-            account = await self._access.account(authorization)
+            account = await self._access.account(authorization, kinds=kinds)
         except Denied as error:
             self._limiter.failed(source, name)
             raise Unauthorized(error.message, hint=error.hint) from error

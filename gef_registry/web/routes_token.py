@@ -17,7 +17,7 @@ from gef_registry.distribution.codes import Code, Refusal
 from gef_registry.errors import BadInput, GefError
 from gef_registry.web.answers import PRIVATE, json_answer
 from gef_registry.web.bodies import MAX_JSON_BYTES, read_body
-from gef_registry.web.callers import Callers, basic
+from gef_registry.web.callers import REGISTRY, Callers, basic
 from gef_registry.web.problems import Unauthorized, headers_of
 from gef_registry.web.text import plain
 from gef_registry.web.token import TokenIssuer, parse_scopes
@@ -37,7 +37,7 @@ class TokenRoutes:
 
     async def get(self, request: web.Request) -> web.Response:
         try:
-            account = await self._callers.optional(request)
+            account = await self._callers.optional(request, kinds=REGISTRY)
         except GefError as error:
             return _refused(error)
         return self._token(account, request.query.getall("scope", []))
@@ -48,7 +48,7 @@ class TokenRoutes:
             if form.get("grant_type", [""])[0] != "password":
                 return _answer(Refusal(Code.UNSUPPORTED, "only the password grant is offered here", status=404))
             name, secret = form.get("username", [""])[0], form.get("password", [""])[0]
-            account = await self._callers.account(request, basic(name, secret))
+            account = await self._callers.account(request, basic(name, secret), kinds=REGISTRY)
         except GefError as error:
             return _refused(error)
         scopes = form.get("scope", [])

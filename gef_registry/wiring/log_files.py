@@ -13,6 +13,7 @@ from gef_registry.signing import cosign
 from gef_registry.signing.leaf import statement_id_of
 from gef_registry.store.database import Database
 from gef_registry.store.schema import revocations, statements, submissions
+from gef_registry.transparency.note import parse_checkpoint
 from gef_registry.transparency.proofs import LogProof
 from gef_registry.transparency.reader import DirectoryFetch
 from gef_registry.transparency.sequencer import Sequencer
@@ -71,7 +72,8 @@ class PublicLog:
         return rows
 
     async def _describe(self, kind: str, name: str, leaf: bytes, index: int) -> dict[str, Any]:
-        size, note = self._sequencer.size(), self._sequencer.checkpoint()
+        note = self._sequencer.checkpoint()
+        size = parse_checkpoint(note.partition("\n\n")[0] + "\n").size  # of this very note: the head may move on
         hashes = await self._sequencer.inclusion_proof(index, size)
         return {
             "kind": kind,

@@ -11,7 +11,7 @@ from gef_registry.admission.states import State
 from gef_registry.errors import GefError, NotFound
 from gef_registry.signing.keyset import root_fingerprint
 from gef_registry.transparency.note import Checkpoint, parse_checkpoint
-from gef_registry.web.callers import Callers
+from gef_registry.web.callers import REGISTRY, Callers
 from gef_registry.web.ports import GatePorts
 from gef_registry.web.services import MAX_QUERY, Services
 from gef_registry.web.submissions import parse_report, visible
@@ -98,7 +98,7 @@ class PageRoutes:
 
     async def submission(self, request: web.Request) -> web.Response:
         """`?sign-in` asks the browser for a name and a token; without it strangers see what is admitted."""
-        account = await self._callers.optional(request)
+        account = await self._callers.optional(request, kinds=REGISTRY)
         if account is None and "sign-in" in request.query:
             return self._ask_who()
         try:
