@@ -26,18 +26,29 @@ from gef_registry.transparency.tiles import (
 
 @dataclass(frozen=True, slots=True)
 class LogHead:
-    """The published checkpoint and the signed head as they were read, and how many leaves the latter covers."""
+    """The signed head, a checkpoint of the same tree, and how many leaves that has."""
 
     files: tuple[tuple[str, bytes], ...]
     size: int
 
 
 def read_head(log: Path) -> LogHead:
-    """The checkpoint before the signed head, which is written first: so it never is the older one. Raises
-    VerificationFailed for a head that is none."""
-    files = [(name, (log / name).read_bytes()) for name in (CHECKPOINT, SIGNED_HEAD) if (log / name).is_file()]
-    size = max((_size(name, data) for name, data in files), default=0)
-    return LogHead(tuple(files), size)
+    """The head of the log and the checkpoint that goes with it: the one the writer publishes next if it has not yet.
+
+    The published one is read before the head, which is written first: so it never is the larger. Raises
+    VerificationFailed for a log that lost its head, or whose head is none.
+    """
+    published = _read(log / CHECKPOINT)
+    head = _read(log / SIGNED_HEAD)
+    if head is None:
+        if published is not None:
+            raise VerificationFailed(f"the log has a checkpoint but lost {SIGNED_HEAD}", hint="restore a backup")
+        return LogHead((), 0)
+    note = head.partition(b"\n")[2]
+    size = _size(SIGNED_HEAD, note)
+    if published is not None and _size(CHECKPOINT, published) > size:
+        raise VerificationFailed(f"the log published more than its {SIGNED_HEAD} knows", hint="restore a backup")
+    return LogHead(((CHECKPOINT, note), (SIGNED_HEAD, head)), size)
 
 
 def kept_files(log: Path, size: int) -> Iterator[Path]:
@@ -58,12 +69,15 @@ def partial_tiles(log: Path, size: int) -> Iterator[tuple[str, bytes]]:
             yield tile.path, _cut(log, tile)
 
 
-def _size(name: str, data: bytes) -> int:
-    lines = data.split(b"\n")
-    line = lines[2 if name == SIGNED_HEAD else 1] if len(lines) > 3 else b""
-    if not line.isdigit() or len(line) > 19:
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _size(name: str, note: bytes) -> int:
+    lines = note.split(b"\n")
+    if len(lines) < 3 or not lines[1].isdigit() or len(lines[1]) > 19:
         raise VerificationFailed(f"log/{name} is damaged: it does not say how many entries it covers")
-    return int(line)
+    return int(lines[1])
 
 
 def _belongs(name: str, size: int) -> bool:

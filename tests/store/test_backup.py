@@ -241,6 +241,25 @@ async def test_a_signed_head_ahead_of_its_checkpoint_counts(data: Path) -> None:
     (data / "log/signed-head").write_text(head.replace("\n20\n", "\nmany\n"))
     with pytest.raises(VerificationFailed, match="signed-head is damaged"):
         tree_size(data)
+    (data / "log/signed-head").write_text(head.replace("\n20\n", "\n18\n"))
+    with pytest.raises(VerificationFailed, match="published more than"):
+        tree_size(data)
+    (data / "log/signed-head").unlink()
+    with pytest.raises(VerificationFailed, match="lost signed-head"):
+        tree_size(data)
+
+
+async def test_a_head_that_was_signed_but_not_published_is_backed_up_with_its_checkpoint(
+    data: Path, tmp_path: Path, open_log: OpenLog
+) -> None:
+    before = (data / "log/checkpoint").read_bytes()
+    log = await open_log(data)
+    await log.append([entry(n) for n in range(20, 40)])
+    await log.close()
+    (data / "log/checkpoint").write_bytes(before)
+    assert back_up(data, tmp_path / "backup.tar").tree_size == 40
+    restore(tmp_path / "backup.tar", tmp_path / "new")
+    assert require_clean(tmp_path / "new") == 40
 
 
 async def test_what_is_there_is_not_touched(data: Path, tmp_path: Path) -> None:
