@@ -7,6 +7,7 @@ Order of opening: the log's lock first (a second gate on the same data stops the
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from gef_registry.admission.bell import Bell
 from gef_registry.admission.desk import Desk
@@ -28,8 +29,9 @@ from gef_registry.errors import GefError, Unavailable
 from gef_registry.facts.limits import Limits
 from gef_registry.oci.digest import Digest
 from gef_registry.policy.model import Policy
+from gef_registry.signing.fields import rfc3339
 from gef_registry.store.accounts import SqlAccounts
-from gef_registry.store.backup import signing_refusal
+from gef_registry.store.backup import signing_refusal, tree_size
 from gef_registry.store.catalogue import SqlCatalogue
 from gef_registry.store.database import Database, sqlite_url
 from gef_registry.store.diary import SqlDeliveries, SqlDiary, SqlInstance
@@ -53,6 +55,7 @@ log = logging.getLogger(__name__)
 
 COSIGN_EVERY_S = 60.0
 EXPIRE_EVERY_S = 3600.0
+CLOCK_SKEW_S = 60
 UPLOAD_IDLE_S = 24 * 3600.0
 
 
@@ -102,6 +105,28 @@ class StepLog:
         log.info("%s: %s done: %s:%s is %s", submission.id, step, request.repository, request.tag, submission.state)
 
 
+def _lock(data: Path) -> IO[bytes]:
+    """One gate for each data directory: taken before anything is read, migrated or made. Raises Unavailable."""
+    file = (data / "gate.lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise Unavailable(f"another gate is running on {data}", hint="stop it first, or use another --data") from error
+    return file
+
+
+def _refuse_lost_records(config: GateConfig) -> None:
+    """An empty database beside a log with entries would forget which names are taken. Raises Unavailable."""
+    path = config.data / DATABASE
+    lost = not path.exists() or path.stat().st_size == 0
+    if config.database_url is None and lost and tree_size(config.data) > 0:
+        raise Unavailable(
+            f"{path} is missing or empty, but the log beside it has entries",
+            hint="restore a backup with 'gef-registry restore'; a new database would forget every name",
+        )
+
+
 class Gate:
     """An open gate. Use as an async context manager; attributes are the parts that the web and the commands use."""
 
@@ -110,6 +135,7 @@ class Gate:
         self.keyring = keyring
         self.database = database
         self.sequencer = sequencer
+        self._closing = AsyncExitStack()
         # Where links in answers lead: the public URL, except in a trial, which is wherever it listens.
         self.base_url = keyring.keyset.verifier_id
         self.bell = Bell()
@@ -122,7 +148,14 @@ class Gate:
         self.blobs = BlobStore(config.data)
         self.policies = PolicyArchive(config.data / "policies")
         self.log_files = PublicLog(DirectoryFetch(config.data / "log"), sequencer, keyring, database)
-        self.desk = Desk(self.submissions, self.submissions, self.bell, utc_now, queue_limit=config.queue_limit)
+        self.desk = Desk(
+            self.submissions,
+            self.submissions,
+            self.bell,
+            utc_now,
+            queue_limit=config.queue_limit,
+            reviewers=self.accounts,
+        )
         self.intake = Intake(config.intake, self.blobs, self.catalogue, self.desk, self.deliveries)
         self._notary = KeyNotary(keyring, policy_uri=self._policy_uri, trial=self.trial, refuse=self.refusal)
         self._log = SequencedLog(sequencer, self.refusal)
@@ -134,6 +167,8 @@ class Gate:
         """Raises Unavailable (locked, damaged, full), VerificationFailed (keys or log), Conflict (another public URL)."""
         async with AsyncExitStack() as stack:
             config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            stack.push_async_callback(asyncio.to_thread, _lock(config.data).close)
+            _refuse_lost_records(config)
             database = await Database.open(config.database_url or sqlite_url(config.data / DATABASE))
             stack.push_async_callback(database.close)
             identity, first = await fixed_identity(SqlInstance(database), config.public_url)
@@ -153,16 +188,15 @@ class Gate:
             released = await gate.submissions.release_all()
             if released:
                 log.info("%d submissions go on where the last run left them", released)
-            stack.pop_all()
+            gate._closing = stack.pop_all()
             return gate
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.sequencer.close()
-        await self.database.close()
         await asyncio.to_thread(self.blobs.close)
+        await self._closing.aclose()
 
     @property
     def trial(self) -> bool:
@@ -189,7 +223,17 @@ class Gate:
 
     def refusal(self) -> str | None:
         """Why nothing is signed now; None when all is well."""
-        return signing_refusal(self.config.data)
+        return signing_refusal(self.config.data) or self._clock_set_back()
+
+    def _clock_set_back(self) -> str | None:
+        """What was cosigned is proof of a later time; admissions and revocations dated before it would be wrong."""
+        seen, now = self.sequencer.cosigned_at() or 0, time.time()
+        if now >= seen - CLOCK_SKEW_S:
+            return None
+        return (
+            f"this machine's clock was set back: it says {rfc3339(int(now))}, the log was cosigned at {rfc3339(seen)}; "
+            "nothing is signed until it is right"
+        )
 
     def submission_url(self, submission: Submission) -> str:
         return f"{self.base_url}/submissions/{submission.id}"
@@ -217,6 +261,8 @@ class Gate:
         return f"{self.keyring.keyset.verifier_id}/api/v1/policies/{digest}"
 
     async def _cosign(self) -> None:
+        if self.refusal() is not None:
+            return  # a restored gate vouches for no time either
         await self.sequencer.refresh_cosignature()
 
     async def _expire(self) -> None:

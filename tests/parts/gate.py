@@ -11,6 +11,7 @@ Nothing here imports the product: it is started as `python -m gef_registry`, and
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -18,9 +19,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -91,12 +93,19 @@ def request(
         connection.close()
 
 
+def with_the_clock_off(seconds: float) -> tuple[str, ...]:
+    """The program on a machine whose clock is wrong by so many seconds."""
+    code = f"import time; real = time.time; time.time = lambda: real() + {seconds}; import gef_registry.cli as cli; cli.main()"
+    return sys.executable, "-c", code
+
+
 def command(
-    *words: str | Path, check: int | None = 0, env: Mapping[str, str] | None = None, timeout_s: float = 120
-) -> subprocess.CompletedProcess[str]:
+    *words: str | Path, check: int | None = 0, env: Mapping[str, str] | None = None, timeout_s: float = 120,
+    program: Sequence[str] = PROGRAM,
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """`gef-registry WORDS`. `check`: the exit code expected; another one is an AssertionError with the output."""
     done = subprocess.run(
-        [*PROGRAM, *map(str, words)], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        [*program, *map(str, words)], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **(env or {})}, timeout=timeout_s,
     )  # fmt: skip
     shown = f"gef-registry {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
@@ -115,14 +124,15 @@ class Gate:
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     process: Process | None = None
+    _api_tokens: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def start(
         cls, data: Path, log: Path, *, policy: str | None = None, arguments: Sequence[str] = (),
-        env: Mapping[str, str] | None = None, program: Sequence[str | Path] = SERVE,
+        env: Mapping[str, str] | None = None, program: Sequence[str | Path] = SERVE, port: int | None = None,
     ) -> Gate:  # fmt: skip
         words = (*(("--policy", policy) if policy else ()), *arguments)
-        gate = cls(data, log, free_port(), tuple(words), env or {})
+        gate = cls(data, log, port or free_port(), tuple(words), env or {})
         gate.start_again(program)
         return gate
 
@@ -169,10 +179,16 @@ class Gate:
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(lambda one: self.account(*one), wanted))
 
+    def api_token(self, account: Account) -> str:
+        """An account's token for the API, issued when it is first wanted."""
+        if account.name not in self._api_tokens:
+            done = command("account", "token", account.name, "--data", self.data)
+            self._api_tokens[account.name] = done.stdout.split()[-1]
+        return self._api_tokens[account.name]
+
     def client_env(self, account: Account) -> dict[str, str]:
-        """What `submit`, `status`, `review` and `revoke` need to act as an account: the gate, and a new API token."""
-        done = command("account", "token", account.name, "--data", self.data)
-        return {"GEF_REGISTRY_CLIENT__GATE": self.url, "GEF_REGISTRY_CLIENT__TOKEN": done.stdout.split()[-1]}
+        """What `submit`, `status`, `review` and `revoke` need to act as an account."""
+        return {"GEF_REGISTRY_CLIENT__GATE": self.url, "GEF_REGISTRY_CLIENT__TOKEN": self.api_token(account)}
 
     @property
     def fingerprint(self) -> str:
@@ -186,7 +202,10 @@ class Gate:
         self, path: str, account: Account | None = None, method: str = "GET", body: bytes = b"",
         headers: Mapping[str, str] | None = None, timeout_s: float = 120,
     ) -> Answer:  # fmt: skip
-        sent = {**({"Authorization": account.basic} if account else {}), **(headers or {})}
+        sent = dict(headers or {})
+        if account is not None:
+            is_registry = path.startswith(("/v2/", "/token"))
+            sent["Authorization"] = account.basic if is_registry else f"Bearer {self.api_token(account)}"
         return request(f"{self.url}{path}", method, body, sent, timeout_s)
 
     def post_json(self, path: str, document: object, account: Account | None = None, method: str = "POST") -> Answer:
@@ -274,11 +293,40 @@ class Host:
         command("host", "init", "--gate", url or gate.url, "--fingerprint", fingerprint, "--view", view)
         return cls(view)
 
-    def verify(self, what: str, *flags: str | Path, check: int | None = None) -> subprocess.CompletedProcess[str]:
-        return command("verify", what, "--view", self.view, *flags, check=check)
+    def verify(
+        self, what: str, *flags: str | Path, check: int | None = None, clock_off_s: float = 0
+    ) -> subprocess.CompletedProcess[str]:
+        program = with_the_clock_off(clock_off_s) if clock_off_s else PROGRAM
+        return command("verify", what, "--view", self.view, *flags, check=check, program=program)
 
     def sync(self, check: int | None = 0) -> subprocess.CompletedProcess[str]:
         return command("host", "sync", "--view", self.view, check=check)
+
+
+@contextlib.contextmanager
+def lying_proxy(url: str, alter: Callable[[str, Answer], Answer]) -> Iterator[str]:
+    """An address that answers as `url` does, except for what `alter(path, answer)` makes of it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = alter(self.path, request(f"{url}{self.path}"))
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def until(
