@@ -30,6 +30,12 @@ class Queue(Protocol):
         ...
 
 
+class Reviewers(Protocol):
+    async def may_review(self, name: str, repository: str) -> bool:
+        """Whether this account exists, is not disabled, and reviews this repository now."""
+        ...
+
+
 class QueueFull(Denied):
     """The account has too many submissions waiting; it should try again when one is decided."""
 
@@ -48,13 +54,22 @@ class Desk:
         now: Callable[[], datetime],
         *,
         queue_limit: int = 20,
+        reviewers: Reviewers | None = None,
     ) -> None:
         self._submissions = submissions
         self._queue = queue
         self._bell = bell
         self._now = now
         self._queue_limit = queue_limit
+        self._reviewers = reviewers
         self._taking = asyncio.Lock()
+
+    async def check(self, request: Request) -> None:
+        """Raises what `submit` would raise now, before anything is fetched for it."""
+        check_trusted_name(request.repository, request.tag)
+        await self._submissions.require_open(request)
+        if not await self._queue.joins(request):
+            await self._require_room(request.account)
 
     async def submit(self, request: Request) -> Submission:
         """Opens or joins a submission. Raises BadInput or Denied (the name), Conflict (it means another digest),
@@ -92,14 +107,24 @@ class Desk:
         reviewing.require_reviewer(reviewer, submitter=request.account, repository=request.repository)
         reviewing.require_comment(opinion, comment)
         own = Review(reviewer.name, opinion, comment.strip(), self._now())
+        former = await self._former_reviewers(submission)
 
         def event(reviews: Sequence[Review]) -> Event | None:
-            return _event(reviewing.outcome(reviews, submitter=request.account, quorum=submission.approvals))
+            counted = [review for review in reviews if review.reviewer not in former]
+            return _event(reviewing.outcome(counted, submitter=request.account, quorum=submission.approvals))
 
         submission = await self._submissions.review(submission_id, own, event=event)
         self._bell.moved(submission_id)
         self._bell.work()
         return submission
+
+    async def _former_reviewers(self, submission: Submission) -> frozenset[str]:
+        """Who reviewed this once and may no longer: disabled, or given another role or community since."""
+        if self._reviewers is None:
+            return frozenset()
+        names = {review.reviewer for review in await self._submissions.reviews(submission.id)}
+        repository = submission.request.repository
+        return frozenset([name for name in names if not await self._reviewers.may_review(name, repository)])
 
 
 def _event(outcome: Outcome) -> Event | None:

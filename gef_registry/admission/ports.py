@@ -115,6 +115,10 @@ class Submissions(Protocol):
         when the name is reserved for another digest, Denied when the digest was revoked."""
         ...
 
+    async def require_open(self, request: Request) -> None:
+        """Raises what `open` would raise, and opens nothing."""
+        ...
+
     async def get(self, submission_id: str) -> Submission:
         """Raises NotFound."""
         ...

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gef_registry.admission.ports import LogPosition
-from gef_registry.errors import BadInput
+from gef_registry.errors import BadInput, GefError
 from gef_registry.oci.digest import Digest
 
 MAX_REASON = 2000
@@ -80,8 +80,14 @@ class Revoker:
     async def resume(self) -> int:
         """Finishes what a crash left; returns how many."""
         unfinished = await self._revocations.unfinished()
+        failures: list[GefError] = []
         for record in unfinished:
-            await self._finish(record)
+            try:
+                await self._finish(record)
+            except GefError as error:
+                failures.append(error)  # one that cannot be finished must not hold up the others
+        if failures:
+            raise failures[0]
         return len(unfinished)
 
     async def _finish(self, record: RevocationRecord) -> RevocationRecord:

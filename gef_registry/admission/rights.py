@@ -14,6 +14,7 @@ from gef_registry.oci.reference import is_repository
 
 STAGING, TRUSTED = "staging", "trusted"
 PROTECTIVE_PREFIX = "adm-"
+HOOK_PREFIX = "hook-"  # submissions that a webhook brought belong to `hook-<sender>`: nobody's account
 NOBODY: frozenset[str] = frozenset()
 
 

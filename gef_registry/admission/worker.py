@@ -25,7 +25,7 @@ RETRY_AFTER_FAULT_S = 60.0
 class Leases(Protocol):
     async def claim(self, *, lease_s: float) -> Submission | None: ...
     async def renew(self, submission_id: str, *, lease_s: float) -> None: ...
-    async def release(self, submission_id: str, *, retry_s: float = 0.0) -> None: ...
+    async def release(self, submission_id: str, *, retry_s: float = 0.0, failure: str | None = None) -> None: ...
 
 
 async def work(pipeline: Pipeline, leases: Leases, bell: Bell, *, stop_when_idle: bool = False) -> None:
@@ -45,21 +45,21 @@ async def work(pipeline: Pipeline, leases: Leases, bell: Bell, *, stop_when_idle
 
 
 async def _take(submission: Submission, pipeline: Pipeline, leases: Leases, bell: Bell) -> None:
-    retry_s = 0.0
+    retry_s, failure = 0.0, None
     heartbeat = asyncio.create_task(_keep(submission.id, leases))
     try:
         await pipeline.advance(submission)
     except Unavailable as error:
         log.warning("submission %s cannot go on now: %s", submission.id, error)
-        retry_s = RETRY_S
-    except Exception:
+        retry_s, failure = RETRY_S, str(error)
+    except Exception as error:
         # A fault of ours: it stays undone (never admitted by accident) and is tried again, not so soon.
         log.exception("submission %s stopped", submission.id)
-        retry_s = RETRY_AFTER_FAULT_S
+        retry_s, failure = RETRY_AFTER_FAULT_S, f"a fault of the gate ({type(error).__name__})"
     finally:
         heartbeat.cancel()
         await asyncio.gather(heartbeat, return_exceptions=True)
-        await _release(submission.id, leases, retry_s)
+        await _release(submission.id, leases, retry_s, failure)
         bell.moved(submission.id)
 
 
@@ -72,8 +72,8 @@ async def _keep(submission_id: str, leases: Leases) -> None:
             log.warning("cannot renew the lease of %s: %s", submission_id, error)
 
 
-async def _release(submission_id: str, leases: Leases, retry_s: float) -> None:
+async def _release(submission_id: str, leases: Leases, retry_s: float, failure: str | None) -> None:
     try:
-        await asyncio.shield(leases.release(submission_id, retry_s=retry_s))
+        await asyncio.shield(leases.release(submission_id, retry_s=retry_s, failure=failure))
     except Unavailable as error:
         log.warning("cannot release %s, its lease will end by itself: %s", submission_id, error)

@@ -24,7 +24,8 @@ from aiohttp import web
 from gef_registry.admission.ports import Observer
 from gef_registry.admission.rights import Role
 from gef_registry.distribution.server import Limits, registry_routes
-from gef_registry.errors import BadInput, NotFound, Unavailable
+from gef_registry.errors import BadInput, Conflict, NotFound, Unavailable
+from gef_registry.store.accounts import new_token
 from gef_registry.web.access import HttpAccess
 from gef_registry.web.app import RUNNER_OPTIONS, build_app
 from gef_registry.web.ports import Origin
@@ -211,18 +212,27 @@ def _stamp(config: ServeConfig) -> tuple[float, ...]:
 async def first_administrator(gate: Gate) -> str | None:
     """At the first start: an account `admin` whose token goes to DATA/admin-token, 0600. Returns it, once.
 
-    The file is made before the token counts, so a crash leaves either both or neither; without the file a new start
-    makes a new token.
+    The file is there before the token counts; account and token are one transaction. After a crash between the two the
+    next start writes a new file.
     """
-    path = gate.config.data / ADMIN_TOKEN_FILE
     accounts = await gate.accounts.all()
     if any(account.role is Role.ADMIN for account in accounts):
         return None
-    await gate.accounts.add(ADMIN, Role.ADMIN)
-    token = await gate.accounts.issue(ADMIN, "api")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    token = new_token("api")
+    await asyncio.to_thread(_write_secret, gate.config.data / ADMIN_TOKEN_FILE, token)
+    try:
+        await gate.accounts.add_with_token(ADMIN, Role.ADMIN, token)
+    except Conflict:
+        log.warning("there is no administrator, and the name %r is taken: add one with 'account add'", ADMIN)
+        return None
+    return token
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+        file.write(secret + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return token
+    partial.replace(path)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gef_registry.admission.rights import Account, Role
+from gef_registry.admission.rights import HOOK_PREFIX, Account, Role, may_review
 from gef_registry.distribution.ports import GATE_ACCOUNT
 from gef_registry.errors import BadInput, Conflict, NotFound
 from gef_registry.store.database import Database, now_text
@@ -35,21 +35,18 @@ class SqlAccounts:
     async def add(self, name: str, role: Role, communities: Iterable[str] = ()) -> Account:
         """Raises BadInput (name, or an author without community), Conflict (name taken)."""
         groups = frozenset(communities)
-        for word in (name, *groups):
-            if _NAME.fullmatch(word) is None:
-                raise BadInput(f"{word[:80]!r} is not a name: lower-case letters, digits, '.', '_', '-', at most 63")
-        if name == GATE_ACCOUNT:
-            raise BadInput(f"the name {name!r} is the gate's own")
-        if role is Role.AUTHOR and not groups:
-            raise BadInput(f"author {name} needs a community", hint="add --community NAME")
+        _check(name, role, groups)
         async with self._database.write() as connection:
-            if await _role(connection, name) is not None:
-                raise Conflict(f"there is an account {name!r} already")
-            await connection.execute(
-                insert(accounts).values(name=name, role=role, created_at=now_text(), disabled=False)
-            )
-            for community in sorted(groups):
-                await connection.execute(insert(memberships).values(account=name, community=community))
+            await _insert(connection, name, role, groups)
+        return Account(name, role, groups)
+
+    async def add_with_token(self, name: str, role: Role, token: str, communities: Iterable[str] = ()) -> Account:
+        """An account and a token of it that `new_token` made before, both or neither. Raises as `add`."""
+        groups = frozenset(communities)
+        _check(name, role, groups)
+        async with self._database.write() as connection:
+            await _insert(connection, name, role, groups)
+            await _insert_token(connection, name, token, None)
         return Account(name, role, groups)
 
     async def get(self, name: str) -> Account:
@@ -60,6 +57,12 @@ class SqlAccounts:
             raise NotFound(f"there is no account {name[:80]!r}")
         return account
 
+    async def may_review(self, name: str, repository: str) -> bool:
+        """Whether this account exists, is not disabled, and reviews this repository now."""
+        async with self._database.read() as connection:
+            account = await _account(connection, name)
+        return account is not None and may_review(account, repository)
+
     async def all(self) -> list[Account]:
         async with self._database.read() as connection:
             names = (await connection.execute(select(accounts.c.name).order_by(accounts.c.name))).scalars().all()
@@ -68,21 +71,11 @@ class SqlAccounts:
 
     async def issue(self, name: str, kind: str, *, expires_at: datetime | None = None) -> str:
         """A new token of an account, in clear, for the only time. Raises NotFound (none, or disabled), BadInput."""
-        if kind not in PREFIXES:
-            raise BadInput(f"{kind[:40]!r} is no kind of token; there are {', '.join(PREFIXES)}")
-        token = PREFIXES[kind] + secrets.token_urlsafe(32)
+        token = new_token(kind)
         async with self._database.write() as connection:
             if await _account(connection, name) is None:
                 raise NotFound(f"there is no account {name[:80]!r}")
-            await connection.execute(
-                insert(tokens).values(
-                    hash=_hash(token),
-                    account=name,
-                    kind=kind,
-                    created_at=now_text(),
-                    expires_at=now_text(expires_at) if expires_at else None,
-                )
-            )
+            await _insert_token(connection, name, token, expires_at)
         return token
 
     async def owner(self, token: str, *, kinds: tuple[str, ...] = ("registry", "api")) -> Account | None:
@@ -106,6 +99,44 @@ class SqlAccounts:
             if not result.rowcount:
                 raise NotFound(f"there is no account {name[:80]!r}")
             await connection.execute(delete(tokens).where(tokens.c.account == name))
+
+
+def new_token(kind: str) -> str:
+    """A fresh token, which counts for nothing before it is recorded. Raises BadInput."""
+    if kind not in PREFIXES:
+        raise BadInput(f"{kind[:40]!r} is no kind of token; there are {', '.join(PREFIXES)}")
+    return PREFIXES[kind] + secrets.token_urlsafe(32)
+
+
+def _check(name: str, role: Role, communities: frozenset[str]) -> None:
+    for word in (name, *communities):
+        if _NAME.fullmatch(word) is None:
+            raise BadInput(f"{word[:80]!r} is not a name: lower-case letters, digits, '.', '_', '-', at most 63")
+    if name == GATE_ACCOUNT or name.startswith(HOOK_PREFIX):
+        raise BadInput(f"the name {name!r} is the gate's own")
+    if role is Role.AUTHOR and not communities:
+        raise BadInput(f"author {name} needs a community", hint="add --community NAME")
+
+
+async def _insert(connection: AsyncConnection, name: str, role: Role, communities: frozenset[str]) -> None:
+    if await _role(connection, name) is not None:
+        raise Conflict(f"there is an account {name!r} already")
+    await connection.execute(insert(accounts).values(name=name, role=role, created_at=now_text(), disabled=False))
+    for community in sorted(communities):
+        await connection.execute(insert(memberships).values(account=name, community=community))
+
+
+async def _insert_token(connection: AsyncConnection, name: str, token: str, expires_at: datetime | None) -> None:
+    kind = next(kind for kind, prefix in PREFIXES.items() if token.startswith(prefix))
+    await connection.execute(
+        insert(tokens).values(
+            hash=_hash(token),
+            account=name,
+            kind=kind,
+            created_at=now_text(),
+            expires_at=now_text(expires_at) if expires_at else None,
+        )
+    )
 
 
 async def _role(connection: AsyncConnection, name: str) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 
 from gef_registry.store.catalogue import upsert
 from gef_registry.store.database import Database, now_text
@@ -37,6 +38,7 @@ class Delivery:
     sender: str
     event: str
     body: bytes
+    attempts: int = 0
 
 
 class SqlDeliveries:
@@ -56,9 +58,23 @@ class SqlDeliveries:
         return bool(result.rowcount)
 
     async def waiting(self, limit: int = 50) -> list[Delivery]:
-        query = select(deliveries).where(deliveries.c.done_at.is_(None)).order_by(deliveries.c.id).limit(limit)
+        """The oldest first, without those that were put off until later."""
+        due = or_(deliveries.c.not_before.is_(None), deliveries.c.not_before <= now_text())
+        query = select(deliveries).where(deliveries.c.done_at.is_(None), due).order_by(deliveries.c.id).limit(limit)
         async with self._database.read() as connection:
-            return [Delivery(r.id, r.sender, r.event, bytes(r.body)) for r in await connection.execute(query)]
+            return [
+                Delivery(r.id, r.sender, r.event, bytes(r.body), r.attempts) for r in await connection.execute(query)
+            ]
+
+    async def put_off(self, delivery_id: int, seconds: float) -> None:
+        """It is looked at again after so many seconds."""
+        until = now_text(datetime.now(UTC) + timedelta(seconds=seconds))
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery_id)
+                .values(not_before=until, attempts=deliveries.c.attempts + 1)
+            )
 
     async def done(self, delivery_id: int, outcome: str) -> None:
         async with self._database.write() as connection:

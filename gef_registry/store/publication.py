@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import Row, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gef_registry.admission.ports import Submission
 from gef_registry.admission.rights import PROTECTIVE_PREFIX
 from gef_registry.admission.states import Event, State, next_state
 from gef_registry.distribution.ports import GATE_ACCOUNT, StoredManifest
-from gef_registry.errors import Conflict, Denied, NotFound
+from gef_registry.errors import Conflict, Denied, NotFound, Unavailable
 from gef_registry.oci import media
 from gef_registry.oci.digest import Digest
 from gef_registry.store.catalogue import stored_manifest, upsert, upsert_visible, write_manifest
@@ -57,13 +58,15 @@ class SqlPublication:
         when a candidate's record is missing, Conflict when the name is not this digest's or a child was never judged."""
         request = submission.request
         async with self._database.write() as connection:
-            revoked = await _revocation_reason(connection, request.digest)
+            revoked = await revoked_among(connection, [str(request.digest), *map(str, parts)])
+            if revoked is not None and revoked.log_index is None:
+                raise Unavailable(f"{revoked.digest} is being revoked; nothing of it is published meanwhile")
             if revoked is not None:
                 await _move(connection, submission.id, Event.REVOCATION)
             else:
                 await self._make_public(connection, submission, parts, proofs)
         if revoked is not None:
-            raise Denied(f"{request.digest} was revoked before it was published: {revoked}")
+            raise Denied(f"{revoked.digest} was revoked before it was published: {revoked.reason}")
 
     async def _make_public(
         self, connection: AsyncConnection, submission: Submission, parts: Sequence[Digest], proofs: Sequence[Proof]
@@ -182,8 +185,10 @@ async def _publish_tag(connection: AsyncConnection, repository: str, tag: str, d
     )
 
 
-async def _revocation_reason(connection: AsyncConnection, digest: Digest) -> str | None:
-    return (await connection.execute(select(revocations.c.reason).where(revocations.c.digest == str(digest)))).scalar()
+async def revoked_among(connection: AsyncConnection, digests: Sequence[str]) -> Row[Any] | None:
+    """The first revocation on record of any of these digests."""
+    query = select(revocations).where(revocations.c.digest.in_(digests)).order_by(revocations.c.at).limit(1)
+    return (await connection.execute(query)).first()
 
 
 async def withdraw_proofs(connection: AsyncConnection, digests: Sequence[str]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gef_registry.admission.revocation import RevocationRecord
 from gef_registry.admission.states import TRANSITIONS, Event, State
@@ -45,11 +46,11 @@ class SqlRevocations:
 
     async def apply(self, digest: Digest) -> None:
         async with self._database.write() as connection:
-            query = select(submissions.c.id, submissions.c.parts).where(submissions.c.digest == str(digest))
-            parts = {str(digest)}
-            for row in (await connection.execute(query)).all():
-                parts.update(document["digest"] for document in json.loads(row.parts))
-            await withdraw_proofs(connection, sorted(parts))
+            ended = await _parts(connection, submissions.c.digest == str(digest))
+            live = await _parts(
+                connection, (submissions.c.digest != str(digest)) & (submissions.c.state == State.ADMITTED)
+            )
+            await withdraw_proofs(connection, sorted({str(digest)} | (ended - live)))
             await connection.execute(
                 update(submissions)
                 .where(submissions.c.digest == str(digest), submissions.c.state.in_(_REVOCABLE))
@@ -69,6 +70,12 @@ class SqlRevocations:
         async with self._database.read() as connection:
             query = select(revocations).order_by(revocations.c.at.desc())
             return [_record(row) for row in await connection.execute(query)]
+
+
+async def _parts(connection: AsyncConnection, which: ColumnElement[bool]) -> set[str]:
+    """The digests of all parts of the submissions that `which` picks."""
+    rows = await connection.execute(select(submissions.c.parts).where(which))
+    return {document["digest"] for parts in rows.scalars() for document in json.loads(parts)}
 
 
 def _record(row: Any) -> RevocationRecord:

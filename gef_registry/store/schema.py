@@ -7,6 +7,7 @@ admitted content; otherwise it belongs to `account`.
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -59,7 +60,7 @@ uploads = Table(
     _text("id", primary_key=True),
     _text("repository"),
     _text("account", index=True),
-    Column("offset", Integer, nullable=False, default=0),
+    Column("offset", BigInteger, nullable=False, default=0),
     _text("touched_at"),
 )
 blobs = Table(
@@ -68,7 +69,7 @@ blobs = Table(
     _text("repository", primary_key=True),
     _text("digest", primary_key=True),
     _text("account", primary_key=True),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
     Column("public", Boolean, nullable=False, default=False),
     _text("created_at"),
 )
@@ -81,7 +82,7 @@ manifests = Table(
     _text("digest", primary_key=True),
     _text("account", primary_key=True),
     _text("media_type"),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
     _text("artifact_type", nullable=True),
     _text("subject", nullable=True),
     Column("annotations", Text, nullable=False, default="{}"),
@@ -96,7 +97,7 @@ manifest_references = Table(
     _text("repository", primary_key=True),
     _text("digest", primary_key=True),
     _text("target", primary_key=True),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
 )
 tags = Table(
     "tags",
@@ -130,7 +131,7 @@ submissions = Table(
     _text("tag"),
     _text("digest", index=True),
     _text("media_type"),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
     _text("account", index=True),
     _text("held_in"),
     _text("source"),
@@ -146,6 +147,7 @@ submissions = Table(
     Column("service", Text, nullable=True),
     Column("parts", Text, nullable=False, default="[]"),
     _text("lease_until", nullable=True),
+    Column("failures", Integer, nullable=False, default=0, server_default="0"),
 )
 Index("submissions_by_name", submissions.c.repository, submissions.c.tag)
 
@@ -169,7 +171,7 @@ statements = Table(
     Column("statement", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
-    Column("log_index", Integer, nullable=True),
+    Column("log_index", BigInteger, nullable=True),
     Column("proof", LargeBinary, nullable=True),
     Column("checkpoint", Text, nullable=True),
 )
@@ -181,7 +183,7 @@ revocations = Table(
     _text("by"),
     _text("at"),
     Column("leaf", LargeBinary, nullable=False),
-    Column("log_index", Integer, nullable=True),
+    Column("log_index", BigInteger, nullable=True),
     Column("applied", Boolean, nullable=False, default=False),
 )
 # Webhook deliveries: stored before they are answered, each once.
@@ -195,6 +197,8 @@ deliveries = Table(
     _text("received_at"),
     _text("done_at", nullable=True),
     Column("outcome", Text, nullable=True),
+    _text("not_before", nullable=True),
+    Column("attempts", Integer, nullable=False, default=0, server_default="0"),
     UniqueConstraint("sender", "event"),
 )
 # Who did what: the gate's own diary, in the order of things.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,10 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gef_registry.admission.ports import Judgement, Logged, LogPosition, Part, Request, SignedStatement, Submission
 from gef_registry.admission.review import Review
 from gef_registry.admission.states import ACTIVE, RUNNABLE, Event, State, next_state
-from gef_registry.errors import BadInput, Conflict, Denied, NotFound
+from gef_registry.errors import BadInput, Conflict, Denied, NotFound, Unavailable
 from gef_registry.oci.digest import Digest
 from gef_registry.store.catalogue import upsert
 from gef_registry.store.database import Database, now_text
+from gef_registry.store.publication import revoked_among
 from gef_registry.store.rows import (
     part_document,
     part_of,
@@ -33,7 +35,9 @@ from gef_registry.store.rows import (
     statement_of,
     submission_of,
 )
-from gef_registry.store.schema import reports, reservations, reviews, revocations, statements, submissions
+from gef_registry.store.schema import reports, reservations, reviews, statements, submissions
+
+MAX_FAILURES = 5
 
 
 class SqlSubmissions:
@@ -50,6 +54,11 @@ class SqlSubmissions:
             if row is None:
                 row = await _insert(connection, request)
         return submission_of(row)
+
+    async def require_open(self, request: Request) -> None:
+        async with self._database.read() as connection:
+            await _refuse_revoked(connection, request)
+            await _refuse_taken(connection, request)
 
     async def joins(self, request: Request) -> bool:
         """Whether `open` would join a submission that is there, and so add no work."""
@@ -131,14 +140,21 @@ class SqlSubmissions:
                 update(submissions).where(submissions.c.id == submission_id).values(lease_until=until)
             )
 
-    async def release(self, submission_id: str, *, retry_s: float = 0.0) -> None:
-        """Ends the lease; nobody claims it again for `retry_s` seconds. JUDGING goes back to RECEIVED."""
+    async def release(self, submission_id: str, *, retry_s: float = 0.0, failure: str | None = None) -> None:
+        """Ends the lease; nobody claims it again for `retry_s` seconds. JUDGING goes back to RECEIVED, or, after too many
+        failures to judge, to UNDECIDED with the last one as the reason."""
         until = now_text(datetime.now(UTC) + timedelta(seconds=retry_s)) if retry_s else None
         async with self._database.write() as connection:
             row = await _row(connection, submission_id)
             values: dict[str, Any] = {"lease_until": until}
             if row.state == State.JUDGING:
-                values["state"] = next_state(State.JUDGING, Event.RELEASED)
+                failures = row.failures + (failure is not None)
+                given_up = failures >= MAX_FAILURES
+                event = Event.NOT_DECIDED if given_up else Event.RELEASED
+                values |= {"state": next_state(State.JUDGING, event), "failures": failures}
+                if given_up:
+                    reason = f"it could not be judged, {failures} times; the last time: {failure}"
+                    values |= {"decision": "undecided", "reasons": json.dumps([reason]), "lease_until": None}
             await _change(connection, submission_id, **values)
 
     async def release_all(self) -> int:
@@ -158,6 +174,7 @@ class SqlSubmissions:
         async with self._database.write() as connection:
             row = await _row(connection, submission_id)
             require_parts(row, judgement)
+            judgement = await _without_revoked_parts(connection, judgement)
             await connection.execute(
                 upsert(connection, reports)
                 .values(digest=str(judgement.report_digest), body=judgement.report)
@@ -187,7 +204,7 @@ class SqlSubmissions:
             row = await _row(connection, submission_id)
             if row.state != State.APPROVED:
                 return submission_of(row)
-            if await _revocation(connection, row.digest) is not None:
+            if await revoked_among(connection, [row.digest, *_part_digests(row)]) is not None:
                 state = next_state(State.APPROVED, Event.REVOCATION)
                 return await _change(connection, row.id, state=state, lease_until=None)
             await connection.execute(
@@ -307,13 +324,26 @@ class SqlSubmissions:
 
 
 async def _refuse_revoked(connection: AsyncConnection, request: Request) -> None:
-    row = await _revocation(connection, str(request.digest))
+    row = await revoked_among(connection, [str(request.digest)])
+    if row is not None and row.log_index is None:
+        raise Unavailable(f"{request.digest} is being revoked")
     if row is not None:
         raise Denied(f"{request.digest} was revoked on {row.at[:10]}: {row.reason}", hint="push a corrected version")
 
 
-async def _revocation(connection: AsyncConnection, digest: str) -> Row[Any] | None:
-    return (await connection.execute(select(revocations).where(revocations.c.digest == digest))).first()
+async def _without_revoked_parts(connection: AsyncConnection, judgement: Judgement) -> Judgement:
+    """A revoked image does not come back inside an index: such a judgement becomes a refusal."""
+    if judgement.event not in (Event.PASSED, Event.NEEDS_REVIEW):
+        return judgement
+    row = await revoked_among(connection, [str(part.digest) for part in judgement.parts])
+    if row is None:
+        return judgement
+    reason = f"{row.digest}, which is part of it, was revoked on {row.at[:10]}: {row.reason}"
+    return replace(judgement, event=Event.REFUSED, decision="deny", reasons=(reason, *judgement.reasons), approvals=0)
+
+
+def _part_digests(row: Row[Any]) -> list[str]:
+    return [document["digest"] for document in json.loads(row.parts)]
 
 
 async def _refuse_taken(connection: AsyncConnection, request: Request) -> None:

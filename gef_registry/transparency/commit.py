@@ -79,7 +79,9 @@ class Commit:
             state.tree.append(leaf_hash(entry.leaf))
         first = old - len(state.tail)
         leaves = [*state.tail, *(entry.leaf for entry in self.entries)]
-        ids = bytes(state.statement_ids[first * ID_SIZE :]) + b"".join(bytes.fromhex(e.statement_id) for e in self.entries)
+        ids = bytes(state.statement_ids[first * ID_SIZE :]) + b"".join(
+            bytes.fromhex(e.statement_id) for e in self.entries
+        )
         files = [(statement_file(key), statement) for key, statement in self._statements.items()]
         for bundle in bundles_between(old, new):
             start = bundle.index * TILE_WIDTH - first
@@ -121,7 +123,9 @@ class Commit:
         if bytes.fromhex(entry.statement_id) in self.state.known_ids:
             there = files.read(statement_file(entry.statement_id))
             if there is None:
-                raise VerificationFailed(f"statement {entry.statement_id} of a logged leaf is gone", hint="audit the log")
+                raise VerificationFailed(
+                    f"statement {entry.statement_id} of a logged leaf is gone", hint="audit the log"
+                )
         else:
             there = self._statements.setdefault(entry.statement_id, entry.statement)
         if there != entry.statement:

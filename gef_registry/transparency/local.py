@@ -38,7 +38,9 @@ class LogDirectory:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
         if len(data) > MAX_FILE_BYTES:
-            raise VerificationFailed(f"{self.root / path} is larger than any file of a log: over {MAX_FILE_BYTES} bytes")
+            raise VerificationFailed(
+                f"{self.root / path} is larger than any file of a log: over {MAX_FILE_BYTES} bytes"
+            )
         return data
 
     def names(self, path: str) -> list[str]:
@@ -90,7 +92,9 @@ class LocalStorage(LogDirectory):
         place = self.root / path
         with _translated(place), contextlib.suppress(FileNotFoundError):
             if place.is_dir():
-                self._durable_directories = {d for d in self._durable_directories if d != place and place not in d.parents}
+                self._durable_directories = {
+                    d for d in self._durable_directories if d != place and place not in d.parents
+                }
                 shutil.rmtree(place)
             else:
                 place.unlink()

@@ -177,7 +177,9 @@ def open_note(note: str | bytes, verifiers: Sequence[Verifier]) -> Note:
         elif verifier.verify(text, signature.body):
             verified.append(signature)
         else:
-            raise VerificationFailed(f"signed note: the signature of {signature.name}+{signature.key_id.hex()} is wrong")
+            raise VerificationFailed(
+                f"signed note: the signature of {signature.name}+{signature.key_id.hex()} is wrong"
+            )
     if not verified:
         wanted = ", ".join(f"{v.name}+{v.key_id.hex()}" for v in verifiers) or "none"
         raise VerificationFailed(f"signed note: no signature of a known key; known are {wanted}")

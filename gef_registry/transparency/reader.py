@@ -82,7 +82,9 @@ class LogReader:
         for: use nothing before the iteration has ended. Raises VerificationFailed, Unavailable.
         """
         if until.size < start.size or (until.size == start.size and until.root != start.root()):
-            raise VerificationFailed(f"the log {until.origin} at {until.size} leaves does not continue {start.size} leaves")
+            raise VerificationFailed(
+                f"the log {until.origin} at {until.size} leaves does not continue {start.size} leaves"
+            )
         frontier = start
         for bundle in bundles_between(start.size, until.size):
             first = bundle.index * TILE_WIDTH
@@ -91,7 +93,9 @@ class LogReader:
             statements = (await self._statements(bundle))[skip:]
             frontier = frontier.extend(map(leaf_hash, leaves))
             if frontier.size == until.size and frontier.root() != until.root:
-                raise VerificationFailed(f"the log {until.origin}: the entries do not give the root signed at {until.size}")
+                raise VerificationFailed(
+                    f"the log {until.origin}: the entries do not give the root signed at {until.size}"
+                )
             yield Leaves(first + skip, leaves, statements, frontier)
 
     async def statement(self, statement_id: str) -> bytes:
@@ -153,7 +157,9 @@ class LogReader:
             raise _withheld(path) from None
         lines = data.split(b"\n")
         if lines.pop() or not bundle.width <= len(lines) <= TILE_WIDTH:
-            raise VerificationFailed(f"{path}: {len(lines)} whole lines, expected {bundle.width}: statements are withheld")
+            raise VerificationFailed(
+                f"{path}: {len(lines)} whole lines, expected {bundle.width}: statements are withheld"
+            )
         return tuple(lines[: bundle.width])
 
 

@@ -110,7 +110,9 @@ def load_state(files: Files, origin: str, log: NoteVerifier, cosigner: Cosignatu
         state.known_ids.update(ids)
         state.tail = list(leaves) if bundle.width < TILE_WIDTH else []
     if state.tree.root() != head.checkpoint.root:
-        raise VerificationFailed(f"the log {origin}: the entries on disk do not give the root it signed at {size}", hint=_HINT)
+        raise VerificationFailed(
+            f"the log {origin}: the entries on disk do not give the root it signed at {size}", hint=_HINT
+        )
     _check_published(files, head, state.tree, log, cosigner)
     return state
 
@@ -125,7 +127,9 @@ def load_head(files: Files, origin: str, log: NoteVerifier, cosigner: Cosignatur
     line, _, note = data.partition(b"\n")
     number = line.removeprefix(_HEAD_LINE.encode())
     if number == line or not number.isdigit() or len(number) > 19:
-        raise VerificationFailed(f"the log {origin}: {SIGNED_HEAD} does not begin with {_HEAD_LINE!r} and a time", hint=_HINT)
+        raise VerificationFailed(
+            f"the log {origin}: {SIGNED_HEAD} does not begin with {_HEAD_LINE!r} and a time", hint=_HINT
+        )
     signed = open_checkpoint(note, origin, log, [cosigner])
     return Head(signed, max(int(number), signed.cosigned_at or 0))
 
@@ -157,7 +161,9 @@ def read_statement_ids(files: Files, index: int, width: int) -> list[bytes]:
     """The ids of the statements of one bundle's leaves. Raises VerificationFailed."""
     data = files.read(statement_ids_file(index)) or b""
     if len(data) < width * ID_SIZE:
-        raise VerificationFailed(f"{statement_ids_file(index)} has {len(data)} bytes, expected {width * ID_SIZE}", hint=_HINT)
+        raise VerificationFailed(
+            f"{statement_ids_file(index)} has {len(data)} bytes, expected {width * ID_SIZE}", hint=_HINT
+        )
     return [data[i * ID_SIZE : (i + 1) * ID_SIZE] for i in range(width)]
 
 
@@ -198,5 +204,6 @@ def _check_published(files: Files, head: Head, tree: Tree, log: NoteVerifier, co
         )
     if tree.root(published.size) != published.root:
         raise VerificationFailed(
-            f"the log {published.origin}: the entries on disk do not give the root it published at {published.size}", hint=_HINT
+            f"the log {published.origin}: the entries on disk do not give the root it published at {published.size}",
+            hint=_HINT,
         )

@@ -65,7 +65,9 @@ class _Request:
 class Sequencer:
     """The writer of one log. Made by `open`, ended by `close`; safe for any number of coroutines of one loop."""
 
-    def __init__(self, storage: Storage, log: NoteSigner, cosigner: CosignatureSigner, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, storage: Storage, log: NoteSigner, cosigner: CosignatureSigner, clock: Callable[[], float]
+    ) -> None:
         self._storage = storage
         self._signer = log
         self._cosigner = cosigner
@@ -78,7 +80,12 @@ class Sequencer:
 
     @classmethod
     async def open(
-        cls, directory: Path, origin: str, log_signer: NoteSigner, cosigner: CosignatureSigner, clock: Callable[[], float]
+        cls,
+        directory: Path,
+        origin: str,
+        log_signer: NoteSigner,
+        cosigner: CosignatureSigner,
+        clock: Callable[[], float],
     ) -> Sequencer:
         """Locks and recovers the log in a directory, or begins one. Raises VerificationFailed, Unavailable."""
         storage = await asyncio.to_thread(LocalStorage, directory)
@@ -86,7 +93,12 @@ class Sequencer:
 
     @classmethod
     async def open_storage(
-        cls, storage: Storage, origin: str, log_signer: NoteSigner, cosigner: CosignatureSigner, clock: Callable[[], float]
+        cls,
+        storage: Storage,
+        origin: str,
+        log_signer: NoteSigner,
+        cosigner: CosignatureSigner,
+        clock: Callable[[], float],
     ) -> Sequencer:
         """The same on any storage, which is closed with the sequencer or when opening fails."""
         self = cls(storage, log_signer, cosigner, clock)
@@ -104,7 +116,9 @@ class Sequencer:
         or too many wait, and then the entries may or may not be logged: append them again.
         """
         if self._closed or len(self._waiting) >= MAX_WAITING:
-            raise Unavailable("the log is closed" if self._closed else f"{MAX_WAITING} callers already wait for the log")
+            raise Unavailable(
+                "the log is closed" if self._closed else f"{MAX_WAITING} callers already wait for the log"
+            )
         request = _Request(tuple(entries), Future())
         self._waiting.append(request)
         self._writer.submit(self._commit_waiting)

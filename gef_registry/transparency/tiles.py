@@ -66,7 +66,9 @@ def parse_tile(path: str) -> Tile:
     """A path such as `tile/entries/x001/000.p/17`, without anything before it. Raises BadInput."""
     match = _TILE.fullmatch(path)
     if not match or (match[3] and int(match[3]) >= TILE_WIDTH):
-        raise BadInput(f"not the path of a tile: {path[:80]!r}; expected tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>]")
+        raise BadInput(
+            f"not the path of a tile: {path[:80]!r}; expected tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>]"
+        )
     level = None if match[1] == "entries" else int(match[1])
     return Tile(level, parse_index(match[2]), int(match[3]) if match[3] else TILE_WIDTH)
 
@@ -116,7 +118,9 @@ def decode_bundle(data: bytes, width: int) -> tuple[bytes, ...]:
         leaves.append(data[position + 2 : end])
         position = end
     if len(leaves) != width or position != len(data):
-        raise VerificationFailed(f"entry bundle: expected {width} leaves, got {len(leaves)} and {len(data) - position} bytes more")
+        raise VerificationFailed(
+            f"entry bundle: expected {width} leaves, got {len(leaves)} and {len(data) - position} bytes more"
+        )
     return tuple(leaves)
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gef_registry.admission.desk import Desk, check_trusted_name
+from gef_registry.admission.desk import Desk, QueueFull, check_trusted_name
 from gef_registry.admission.ports import Request, Submission
-from gef_registry.admission.rights import STAGING, Account, ServiceName, rights
+from gef_registry.admission.rights import HOOK_PREFIX, STAGING, Account, ServiceName, rights
 from gef_registry.distribution.addresses import AddressPolicy
 from gef_registry.distribution.blobs import BlobStore
-from gef_registry.distribution.client import ClientSettings, Credentials, NoCredentials, RegistryClient
-from gef_registry.distribution.ports import Catalogue, StoredManifest
+from gef_registry.distribution.client import ClientSettings, Credentials, FetchedManifest, NoCredentials, RegistryClient
+from gef_registry.distribution.ports import Catalogue, StoredManifest, Viewer
 from gef_registry.errors import BadInput, Denied, GefError, Unavailable
+from gef_registry.oci.digest import Digest
 from gef_registry.oci.manifest import Descriptor, Index, Manifest
 from gef_registry.oci.reference import Reference, RegistryImage, parse_image_name
 from gef_registry.store.diary import Delivery, SqlDeliveries
@@ -29,12 +29,14 @@ from gef_registry.web.webhooks.senders import parse_delivery
 
 log = logging.getLogger(__name__)
 
-MAX_BLOB_BYTES = 64 << 30
-MAX_DEPTH = 3
+MAX_IMAGE_BYTES = 100 << 30  # of one image as stored, all platforms
+MAX_CHILDREN = 128
+MAX_FETCH_S = 3600.0
+AT_A_TIME = 4
 IDLE_S = 60.0
 POLL_S = 1.0
 RETRY_S = 30.0
-HOOK_ACCOUNT_PREFIX = "hook-"
+MAX_ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Intake:
         self._catalogue = catalogue
         self._desk = desk
         self._deliveries = deliveries
+        self._turn = asyncio.Semaphore(AT_A_TIME)
 
     async def submit(self, image: str, name: str, account: Account) -> Submission:
         """`image` from a listed registry, to be admitted as `name` (`trusted/<community>/<service>:<tag>`).
@@ -86,7 +89,8 @@ class Intake:
         return await self._bring(parsed.reference, target, target, tag, account.name, "submit")
 
     async def run(self) -> None:
-        """Acts on stored webhook deliveries, oldest first, until cancelled."""
+        """Acts on stored webhook deliveries, oldest first, until cancelled. One that cannot be acted upon now is put
+        off, a little longer each time, and holds nobody up."""
         while True:
             try:
                 waiting = await self._deliveries.waiting()
@@ -95,7 +99,6 @@ class Intake:
             except Unavailable as error:
                 log.warning("webhook deliveries wait: %s", error)
                 waiting = []
-                await asyncio.sleep(RETRY_S)
             if not waiting:
                 await asyncio.sleep(POLL_S)
 
@@ -105,8 +108,24 @@ class Intake:
         if hook is None:
             await self._deliveries.done(delivery.id, "this sender is no longer configured")
             return
-        outcomes = [await self._follow(hook, delivery, event) for event in _events(delivery)]
-        await self._deliveries.done(delivery.id, "; ".join(outcomes) or "nothing in it concerns us")
+        try:
+            outcomes = [await self._follow(hook, delivery, event) for event in _events(delivery)]
+        except (Unavailable, QueueFull) as error:
+            await self._put_off(delivery, str(error))
+        except Exception as error:
+            # A fault of ours; the gate goes on, and so does this delivery, later.
+            log.exception("webhook of %s, delivery %s", delivery.sender, delivery.event)
+            await self._put_off(delivery, type(error).__name__)
+        else:
+            await self._deliveries.done(delivery.id, "; ".join(outcomes) or "nothing in it concerns us")
+
+    async def _put_off(self, delivery: Delivery, why: str) -> None:
+        if delivery.attempts + 1 >= MAX_ATTEMPTS:
+            log.error("webhook of %s, delivery %s is given up: %s", delivery.sender, delivery.event, why)
+            await self._deliveries.done(delivery.id, f"given up after {MAX_ATTEMPTS} attempts: {why}")
+            return
+        log.warning("webhook of %s, delivery %s waits: %s", delivery.sender, delivery.event, why)
+        await self._deliveries.put_off(delivery.id, min(RETRY_S * (delivery.attempts + 1), 3600.0))
 
     async def _follow(self, hook: HookSource, delivery: Delivery, event: PushEvent) -> str:
         what = f"{event.repository}:{event.tag or event.digest}"
@@ -116,9 +135,9 @@ class Intake:
                 return f"{what}: not a tag of {STAGING}/"
             check_trusted_name(name.trusted, event.tag)
             reference = Reference(hook.registry, event.repository, event.tag)
-            account = HOOK_ACCOUNT_PREFIX + delivery.sender
+            account = HOOK_PREFIX + delivery.sender
             submission = await self._bring(reference, event.repository, name.trusted, event.tag, account, "hook")
-        except Unavailable:
+        except (Unavailable, QueueFull):
             raise
         except GefError as error:
             log.warning("webhook of %s, %s: %s", delivery.sender, what, error)
@@ -133,21 +152,16 @@ class Intake:
                 f"images are not fetched from {reference.host}",
                 hint="its operator lists registries under [intake] registries; or push the image here",
             )
-        async with self._client(reference.host) as client:
-            fetched = await client.resolve(reference)
-            pinned = reference.at(fetched.digest)
-            await _Copy(client, self._blobs, self._catalogue, held_in, account).manifest(pinned, depth=0)
-        document = fetched.parsed
-        request = Request(
-            repository=target,
-            tag=tag,
-            digest=fetched.digest,
-            media_type=document.media_type,
-            size=len(fetched.raw),
-            account=account,
-            held_in=held_in,
-            source=source,
-        )
+        async with self._turn, self._client(reference.host) as client:
+            try:
+                async with asyncio.timeout(MAX_FETCH_S):
+                    fetched = await client.resolve(reference)
+                    pinned = reference.at(fetched.digest)
+                    request = _request(fetched, target, tag, account, held_in, source)
+                    await self._desk.check(request)
+                    await _Copy(client, self._blobs, self._catalogue, held_in, account).image(pinned, fetched)
+            except TimeoutError as error:
+                raise Unavailable(f"{reference} could not be fetched within {MAX_FETCH_S:.0f} s") from error
         return await self._desk.submit(request)
 
     def _client(self, host: str) -> RegistryClient:
@@ -157,7 +171,11 @@ class Intake:
 
 
 class _Copy:
-    """One image on its way in: children before their index, blobs before their manifest."""
+    """One image on its way in: children before their index, blobs before their manifest.
+
+    Bounded in children and bytes. A blob that the store has is taken over only when the submitter may see it in this
+    very repository: otherwise naming a digest would be a way to read what somebody else has not published.
+    """
 
     def __init__(
         self, client: RegistryClient, blobs: BlobStore, catalogue: Catalogue, repository: str, account: str
@@ -167,43 +185,81 @@ class _Copy:
         self._catalogue = catalogue
         self._repository = repository
         self._account = account
+        self._bytes = 0
+        self._seen: set[Digest] = set()
 
-    async def manifest(self, reference: Reference, *, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise BadInput(f"{reference}: indexes nested deeper than {MAX_DEPTH}")
+    async def image(self, reference: Reference, fetched: FetchedManifest) -> None:
+        document = fetched.parsed
+        if isinstance(document, Index):
+            if len(document.manifests) > MAX_CHILDREN:
+                raise BadInput(f"{reference}: an index of {len(document.manifests)} manifests, at most {MAX_CHILDREN}")
+            for child in document.manifests:
+                await self._child(reference.at(child.digest))
+            await self._keep(fetched, document, document.manifests)
+        else:
+            await self._manifest(reference, fetched, document)
+
+    async def _child(self, reference: Reference) -> None:
         fetched = await self._client.manifest(reference)
         document = fetched.parsed
         if isinstance(document, Index):
-            for child in document.manifests:
-                await self.manifest(reference.at(child.digest), depth=depth + 1)
-            references = document.manifests
-        else:
-            for descriptor in document.references:
+            raise BadInput(f"{reference} is an index inside an index")
+        if fetched.digest not in self._seen:
+            self._seen.add(fetched.digest)
+            await self._manifest(reference, fetched, document)
+
+    async def _manifest(self, reference: Reference, fetched: FetchedManifest, document: Manifest) -> None:
+        for descriptor in document.references:
+            if descriptor.digest not in self._seen:
+                self._seen.add(descriptor.digest)
                 await self._blob(reference, descriptor)
-            references = document.references
+        await self._keep(fetched, document, document.references)
+
+    async def _keep(
+        self, fetched: FetchedManifest, document: Manifest | Index, references: Sequence[Descriptor]
+    ) -> None:
         await self._blobs.put(fetched.digest, fetched.raw)
         await self._catalogue.put_manifest(
             self._repository, _stored(document), self._account, tuple((d.digest, d.size) for d in references)
         )
 
     async def _blob(self, reference: Reference, descriptor: Descriptor) -> None:
-        if descriptor.size > MAX_BLOB_BYTES:
-            raise BadInput(f"{descriptor.digest} has {descriptor.size} bytes, at most {MAX_BLOB_BYTES} are taken")
-        if await self._blobs.size(descriptor.digest) is None:
+        self._bytes += descriptor.size
+        if self._bytes > MAX_IMAGE_BYTES:
+            raise BadInput(f"{reference}: more than {MAX_IMAGE_BYTES} bytes in all, no image may have so many")
+        viewer = Viewer(self._account)
+        visible = await self._catalogue.blob_size(self._repository, descriptor.digest, viewer) == descriptor.size
+        if not visible or await self._blobs.size(descriptor.digest) != descriptor.size:
             await self._fetch(reference, descriptor)
         await self._catalogue.link_blob(self._repository, descriptor.digest, descriptor.size, self._account)
 
     async def _fetch(self, reference: Reference, descriptor: Descriptor) -> None:
-        upload_id = secrets.token_urlsafe(24)
-        await self._blobs.begin(upload_id)
+        record = await self._catalogue.create_upload(self._repository, self._account)
+        await self._blobs.begin(record.id)
         try:
-            async with self._blobs.hold(upload_id) as upload:
+            async with self._blobs.hold(record.id) as upload:
                 chunks: AsyncIterator[bytes] = self._client.blob(reference, descriptor)
                 await upload.append(chunks, at_most=descriptor.size, idle_s=IDLE_S)
                 await self._blobs.commit(upload, descriptor.digest)
         except BaseException:
-            await self._blobs.discard(upload_id)
+            await self._blobs.discard(record.id)
             raise
+        finally:
+            await self._catalogue.remove_upload(record.id)
+
+
+def _request(fetched: FetchedManifest, target: str, tag: str, account: str, held_in: str, source: str) -> Request:
+    document = fetched.parsed
+    return Request(
+        repository=target,
+        tag=tag,
+        digest=fetched.digest,
+        media_type=document.media_type,
+        size=len(fetched.raw),
+        account=account,
+        held_in=held_in,
+        source=source,
+    )
 
 
 def _events(delivery: Delivery) -> list[PushEvent]:

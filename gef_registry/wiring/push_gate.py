@@ -7,6 +7,7 @@ push to `trusted/` waits for the answer. Judging goes on when the client leaves 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from gef_registry.admission.desk import Desk, QueueFull, check_trusted_name
@@ -20,6 +21,7 @@ from gef_registry.oci.manifest import Index, Manifest
 log = logging.getLogger(__name__)
 
 WAIT_S = 240.0
+MAX_WAITING = 64  # pushes of one account that wait for verdicts at a time
 
 
 class PushGate:
@@ -37,6 +39,7 @@ class PushGate:
         self._report_url = report_url
         self._wait_s = wait_s
         self._refuse_work = refuse_work
+        self._waiting: Counter[str] = Counter()
 
     async def check_push(self, repository: str, account: str) -> PushAnswer | None:
         try:
@@ -59,20 +62,33 @@ class PushGate:
         )
         if name.space == STAGING:
             return await self._staged(repository, request)
+        if self._waiting[account] >= MAX_WAITING:
+            return PushAnswer(429, f"{account} has {MAX_WAITING} pushes waiting for their verdicts; push again later")
+        self._waiting[account] += 1
         try:
             submission = await self._desk.submit(request)
             if submission.state is not State.ADMITTED:
                 submission = await self._desk.wait(submission.id, self._wait_s)
         except GefError as error:
             return _refusal(error)
+        finally:
+            self._waiting[account] -= 1
+            if not self._waiting[account]:
+                del self._waiting[account]
         return answer(submission, self._report_url(submission))
 
     async def _staged(self, repository: str, request: Request) -> PushAnswer:
         """The push itself succeeds (the registry then writes the tag); whether it can be judged is told by `status`."""
         try:
             check_trusted_name(request.repository, request.tag)
+        except GefError as error:
+            log.info("%s:%s is stored, never judged: %s", repository, request.tag, error)
+            return PushAnswer(201)
+        try:
             if request.digest.algorithm == "sha256" and not is_artifact(request):
                 await self._desk.submit(request)
+        except (QueueFull, Unavailable) as error:
+            return _refusal(error)  # accepted work is work that will be done
         except GefError as error:
             log.info("%s:%s is stored, not judged: %s", repository, request.tag, error)
         return PushAnswer(201)

@@ -52,10 +52,10 @@ class Leases:
         self._maybe("renew")
         await self.inner.renew(submission_id, lease_s=lease_s)
 
-    async def release(self, submission_id: str, *, retry_s: float = 0.0) -> None:
+    async def release(self, submission_id: str, *, retry_s: float = 0.0, failure: str | None = None) -> None:
         self.retries.append(retry_s)
         self._maybe("release")
-        await self.inner.release(submission_id, retry_s=retry_s)
+        await self.inner.release(submission_id, retry_s=retry_s, failure=failure)
 
     def _maybe(self, name: str) -> None:
         if name in self.fail:

@@ -131,6 +131,10 @@ async def test_what_was_revoked_meanwhile_never_becomes_visible(
 ) -> None:
     submission = await admission.prepare()
     await revocations.record(admission.image.digest, reason="a key in it", by="rosa", at=AT, leaf=b"leaf")
+    with pytest.raises(Unavailable, match="being revoked"):  # not before the log says so
+        await admission.publish(submission)
+    assert (await admission.submissions.get(submission.id)).state is State.LOGGED
+    await revocations.logged(admission.image.digest, 7)
     if applied:
         await revocations.apply(admission.image.digest)
     with pytest.raises(Denied, match="a key in it"):

@@ -11,11 +11,11 @@ import pytest
 from gef_registry.admission.ports import Submission
 from gef_registry.admission.review import Opinion, Review
 from gef_registry.admission.states import Event, State
-from gef_registry.errors import BadInput, Conflict, Denied, NotFound
+from gef_registry.errors import BadInput, Conflict, Denied, NotFound, Unavailable
 from gef_registry.store.catalogue import SqlCatalogue
 from gef_registry.store.database import Database
 from gef_registry.store.revocations import SqlRevocations
-from gef_registry.store.submissions import SqlSubmissions
+from gef_registry.store.submissions import MAX_FAILURES, SqlSubmissions
 from tests.fakes.admission import AT, REPOSITORY, digest, judgement, positions, push, request, statements
 
 
@@ -59,8 +59,44 @@ async def test_a_name_reserved_for_another_digest_is_a_conflict_that_names_it(su
 async def test_a_revoked_digest_cannot_be_submitted(submissions: SqlSubmissions, revocations: SqlRevocations) -> None:
     await submissions.open(request())
     await revocations.record(digest("image"), reason="a key in it", by="rosa", at=AT, leaf=b"leaf")
+    with pytest.raises(Unavailable, match="is being revoked"):  # the reason is told when the log tells it
+        await submissions.open(request(tag="2.0"))
+    await revocations.logged(digest("image"), 7)
     with pytest.raises(Denied, match="revoked on 2026-11-22: a key in it"):
         await submissions.open(request(tag="2.0"))
+
+
+async def test_a_revoked_image_does_not_come_back_inside_an_index(
+    submissions: SqlSubmissions, revocations: SqlRevocations
+) -> None:
+    await submissions.open(request("child", tag="child"))
+    await revocations.record(digest("child"), reason="a key in it", by="rosa", at=AT, leaf=b"leaf")
+    await revocations.logged(digest("child"), 7)
+    index = await submissions.open(request("index", tag="index"))
+    await submissions.claim(lease_s=60)
+    await submissions.claim(lease_s=60)
+    refused = await submissions.judged(index.id, judgement(digest("index"), Event.PASSED, digest("child")))
+    assert refused.state is State.DENIED
+    assert "which is part of it, was revoked" in refused.reasons[0]
+
+
+async def test_what_cannot_be_judged_again_and_again_ends_undecided(submissions: SqlSubmissions) -> None:
+    submission = await submissions.open(request())
+    for _ in range(MAX_FAILURES):
+        assert (await submissions.get(submission.id)).state is State.RECEIVED
+        await submissions.claim(lease_s=60)
+        await submissions.release(submission.id, failure="the disk is gone")
+    ended = await submissions.get(submission.id)
+    assert ended.state is State.UNDECIDED
+    assert "the disk is gone" in ended.reasons[0]
+
+
+async def test_giving_work_back_is_no_failure(submissions: SqlSubmissions) -> None:
+    submission = await submissions.open(request())
+    for _ in range(MAX_FAILURES + 1):
+        await submissions.claim(lease_s=60)
+        await submissions.release(submission.id)
+    assert (await submissions.get(submission.id)).state is State.RECEIVED
 
 
 async def test_the_oldest_is_claimed_first_and_only_once(submissions: SqlSubmissions) -> None:

@@ -129,7 +129,7 @@ async def test_api_tokens_open_the_registry_too_but_registry_tokens_not_the_api_
         assert answer.status == 401
 
 
-async def test_a_registry_token_does_not_open_the_api_as_basic_either(http) -> None:
+async def test_a_registry_token_does_not_open_the_api_as_basic_either(http, basic) -> None:
     async with http.get("/api/v1/whoami", headers=basic("ada", "gefr_ada")) as answer:
         assert answer.status == 401
     async with http.get("/api/v1/whoami", headers=basic("ada", "gefa_ada")) as answer:
