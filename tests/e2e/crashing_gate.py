@@ -11,6 +11,7 @@ in front). INSTANT `before` and `after` are what the pipeline's observer hears; 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from gef_registry import cli
 from gef_registry.admission.ports import Submission
 from gef_registry.cli.serve import serve_config
 from gef_registry.processes.serve import serve
@@ -118,5 +120,43 @@ def main(step: str, instant: str, tag: str, *flags: str) -> None:
     asyncio.run(serve(serve_config(settings), Hold(Path(tag)) if instant == "hold" else killer))
 
 
+def nursery() -> None:
+    """Forks gates on request, so that what they import is imported once: each is a process of its own all the same.
+
+    A line of JSON in, one out: `{"start": [module, argument...], "log": FILE}` answers `{"pid": N}`; `{"poll": N}` answers
+    `{"code": exit code or null}`.
+    """
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "poll" in asked:
+            pid, status = os.waitpid(asked["poll"], os.WNOHANG)
+            answer = {"code": os.waitstatus_to_exitcode(status) if pid else None}
+        else:
+            pid = os.fork()
+            if not pid:
+                _child(asked["start"], asked["log"])
+            answer = {"pid": pid}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _child(words: list[str], log: str) -> NoReturn:
+    os.setsid()
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(out, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    module, *arguments = words
+    if module == "gef_registry":
+        cli.main(arguments)
+    else:
+        main(*arguments)
+    sys.stdout.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:] == ["nursery"]:
+        nursery()
+    else:
+        main(*sys.argv[1:])

@@ -118,9 +118,7 @@ def test_anonymous_sees_it_in_the_list_of_services(gate: Gate, waveform: str) ->
 def private_key() -> str:
     return (
         ed25519.Ed25519PrivateKey.generate()
-        .private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         .decode()
     )
 
@@ -246,7 +244,9 @@ def admitted_index(gate: Gate, host: Host, name: str, tag: str = "1.0.0") -> dic
 
 
 def test_skopeo_pushes_all_platforms(gate: Gate, skopeo: Tool, ada: Account, host: Host, index: Path) -> None:
-    gate.skopeo_copy(skopeo, f"oci:{index}:1.0.0", "trusted/demo/multi-skopeo:1.0.0", ada, "--all", "--preserve-digests")
+    gate.skopeo_copy(
+        skopeo, f"oci:{index}:1.0.0", "trusted/demo/multi-skopeo:1.0.0", ada, "--all", "--preserve-digests"
+    )
     assert len(admitted_index(gate, host, "trusted/demo/multi-skopeo")["manifests"]) == 2  # type: ignore[arg-type]
 
 

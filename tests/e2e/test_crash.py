@@ -12,23 +12,27 @@ import asyncio
 import http.client
 import itertools
 import json
+import os
 import random
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gef_registry.errors import VerificationFailed
 from gef_registry.wiring import host as following
-from tests.parts.gate import Account, Answer, Background, Gate, command, request, until
+from tests.parts.gate import ROOT, Account, Answer, Background, Gate, command, request, until
 from tests.parts.images import BuiltImage, good_service
 from tests.parts.log_on_disk import is_logged, logged_statements, names_digest
+from tests.parts.process import Process
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -172,7 +176,9 @@ class BadDay:
         if round_.answer is not None and round_.answer.status == 201:
             row.lost += not self.is_visible(round_)  # P6, at once
         elif self.records("select count(*) from submissions where tag = ?", round_.tag):
-            until(lambda: self.is_visible(round_), f"{round_.tag} going on after the crash", 60, self.gate.log.read_text)
+            until(
+                lambda: self.is_visible(round_), f"{round_.tag} going on after the crash", 60, self.gate.log.read_text
+            )
         again = self.gate.push(round_.image, REPOSITORY, round_.tag, self.ada)
         row.lost += again.status != 201 or not self.is_visible(round_)
         row.doubled += self.records("select count(*) from reservations where tag = ?", round_.tag) != 1
@@ -208,9 +214,72 @@ class BadDay:
         return "\n".join(["", head, *lines, f"anonymous requests meanwhile: {self.nobody.asked}"])
 
 
+class Nursery:
+    """Starts gates as forks of a process that has imported them, a second faster each: `Gate.starter`."""
+
+    def __init__(self) -> None:
+        words = [sys.executable, "-m", "tests.e2e.crashing_gate", "nursery"]
+        self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lock = threading.Lock()
+
+    def start(self, argv: Sequence[str | Path], *, log: Path, **_: Any) -> Process:
+        words = [str(word) for word in argv]
+        pid = self.ask({"start": words[words.index("-m") + 1 :], "log": str(log)})["pid"]
+        return Process("gate", Forked(pid, self), log)  # type: ignore[arg-type]
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@dataclass(slots=True)
+class Forked:
+    """What `Process` needs of a Popen, for a child of the nursery's."""
+
+    pid: int
+    nursery: Nursery
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.nursery.ask({"poll": self.pid})["code"]
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("gate", timeout)
+            time.sleep(0.01)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
 @pytest.fixture(scope="module")
-def day(start_gate: Callable[..., Gate], tmp_path_factory: pytest.TempPathFactory) -> Iterator[BadDay]:
+def nursery() -> Iterator[Nursery]:
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def day(
+    nursery: Nursery, start_gate: Callable[..., Gate], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BadDay]:
     gate = start_gate()
+    gate.stop()
+    gate.starter = nursery.start
+    gate.start_again()
     ada = gate.account("ada", "author", "demo")
     view = tmp_path_factory.mktemp("host") / "view"
     asyncio.run(following.pin_gate(view, gate.url, gate.fingerprint, None))
@@ -218,6 +287,7 @@ def day(start_gate: Callable[..., Gate], tmp_path_factory: pytest.TempPathFactor
     nobody.start()
     yield BadDay(gate, ada, view, nobody)
     nobody.stop()
+    gate.stop()
 
 
 def start_deadly(gate: Gate, step: str, instant: str, tag: str) -> None:

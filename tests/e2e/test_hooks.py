@@ -174,7 +174,9 @@ def test_submit_fetches_from_a_listed_registry(
     assert "USR-001" in refused.stdout + refused.stderr
 
 
-def test_submit_asks_no_other_registry(gate: Gate, ada: Account, docker_registry: Callable[..., DockerRegistry]) -> None:
+def test_submit_asks_no_other_registry(
+    gate: Gate, ada: Account, docker_registry: Callable[..., DockerRegistry]
+) -> None:
     env = gate.client_env(ada)
     other = docker_registry()
     for source in (f"{other.host}/library/tool:1", "169.254.169.254/latest/meta-data:1", f"{gate.host}/trusted/a/b:1"):

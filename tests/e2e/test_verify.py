@@ -78,7 +78,9 @@ def test_a_name_with_another_digest_is_refused(gate: Gate, ada: Account, host: H
     assert "name_mismatch" in refused.stdout
 
 
-def test_a_revoked_digest_is_refused_with_the_reason(gate: Gate, grace: Account, host: Host, admitted: BuiltImage) -> None:
+def test_a_revoked_digest_is_refused_with_the_reason(
+    gate: Gate, grace: Account, host: Host, admitted: BuiltImage
+) -> None:
     done = command("revoke", admitted.digest, "--reason", "wrong calibration", env=gate.client_env(grace))
     assert f"revoked {admitted.digest}" in done.stdout
     version = admitted.labels["eudat.gef.service.version"]

@@ -124,6 +124,7 @@ class Gate:
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     process: Process | None = None
+    starter: Callable[..., Process] = Process.start
     _api_tokens: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -144,7 +145,7 @@ class Gate:
     def launch(self, program: Sequence[str | Path] = SERVE, **env: str) -> Process:
         """Starts it without waiting; for gates that are to refuse."""
         words = [*program, "--data", self.data, "--listen", f"127.0.0.1:{self.port}", *self.arguments]
-        return Process.start(words, log=self.log, env={**self.env, **env}, cwd=ROOT, dies_with_parent=True)
+        return self.starter(words, log=self.log, env={**self.env, **env}, cwd=ROOT, dies_with_parent=True)
 
     @property
     def running(self) -> bool:
