@@ -75,7 +75,9 @@ class Catalogue(Protocol):
         """The blob's size when the viewer may see it in this repository; None otherwise."""
         ...
 
-    async def unlink_blob(self, repository: str, digest: Digest) -> bool: ...
+    async def unlink_blob(self, repository: str, digest: Digest, viewer: Viewer) -> bool:
+        """Forgets the viewer's own claim to a blob (everybody's, for who reviews the repository); others keep theirs."""
+        ...
 
     async def put_manifest(
         self, repository: str, stored: StoredManifest, account: str, references: tuple[tuple[Digest, int], ...]
@@ -91,9 +93,9 @@ class Catalogue(Protocol):
         """Points a tag of `staging/` at a manifest. Never called for `trusted/`: only an admission does that."""
         ...
 
-    async def delete_tag(self, repository: str, tag: str) -> bool: ...
-    async def delete_manifest(self, repository: str, digest: Digest) -> bool:
-        """Removes the record and every tag that points at it. `staging/` only."""
+    async def delete_tag(self, repository: str, tag: str, viewer: Viewer) -> bool: ...
+    async def delete_manifest(self, repository: str, digest: Digest, viewer: Viewer) -> bool:
+        """Removes the viewer's record, as `unlink_blob` does, and its tags that point at it. `staging/` only."""
         ...
 
     async def tags(self, repository: str, viewer: Viewer) -> list[str] | None:

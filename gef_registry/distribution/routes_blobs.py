@@ -52,7 +52,7 @@ class BlobRoutes:
         catalogue = self._registry.catalogue
         if await catalogue.blob_size(call.repository, digest, call.viewer) is None:
             raise _unknown(call, digest)
-        if not await catalogue.unlink_blob(call.repository, digest):
+        if not await catalogue.unlink_blob(call.repository, digest, call.viewer):
             raise _unknown(call, digest)
         return answer(202)
 

@@ -77,9 +77,9 @@ class ManifestRoutes:
         reference = reference_of(request.match_info["reference"])
         await self._find(call, reference)
         if isinstance(reference, str):
-            gone = await self._catalogue.delete_tag(call.repository, reference)
+            gone = await self._catalogue.delete_tag(call.repository, reference, call.viewer)
         else:
-            gone = await self._catalogue.delete_manifest(call.repository, reference)
+            gone = await self._catalogue.delete_manifest(call.repository, reference, call.viewer)
         if not gone:
             raise _unknown(call.repository, reference)
         return answer(202)

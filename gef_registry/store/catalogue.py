@@ -106,12 +106,12 @@ class SqlCatalogue:
         async with self._database.read() as connection:
             return (await connection.execute(query.limit(1))).scalar()
 
-    async def unlink_blob(self, repository: str, digest: Digest) -> bool:
+    async def unlink_blob(self, repository: str, digest: Digest, viewer: Viewer) -> bool:
         async with self._database.write() as connection:
             await _refuse_needed(connection, repository, str(digest))
             result = await connection.execute(
                 delete(blobs).where(
-                    blobs.c.repository == repository, blobs.c.digest == str(digest), blobs.c.public.is_(False)
+                    blobs.c.repository == repository, blobs.c.digest == str(digest), _own(blobs, repository, viewer)
                 )
             )
         return bool(result.rowcount)
@@ -166,26 +166,26 @@ class SqlCatalogue:
             if not result.rowcount:
                 raise Conflict(f"{repository}:{tag} is admitted; a trusted name never changes")
 
-    async def delete_tag(self, repository: str, tag: str) -> bool:
+    async def delete_tag(self, repository: str, tag: str, viewer: Viewer) -> bool:
         async with self._database.write() as connection:
             result = await connection.execute(
-                delete(tags).where(tags.c.repository == repository, tags.c.tag == tag, tags.c.public.is_(False))
+                delete(tags).where(tags.c.repository == repository, tags.c.tag == tag, _own(tags, repository, viewer))
             )
         return bool(result.rowcount)
 
-    async def delete_manifest(self, repository: str, digest: Digest) -> bool:
+    async def delete_manifest(self, repository: str, digest: Digest, viewer: Viewer) -> bool:
         async with self._database.write() as connection:
             await _refuse_needed(connection, repository, str(digest))
             result = await connection.execute(
                 delete(manifests).where(
                     manifests.c.repository == repository,
                     manifests.c.digest == str(digest),
-                    manifests.c.public.is_(False),
+                    _own(manifests, repository, viewer),
                 )
             )
             await connection.execute(
                 delete(tags).where(
-                    tags.c.repository == repository, tags.c.digest == str(digest), tags.c.public.is_(False)
+                    tags.c.repository == repository, tags.c.digest == str(digest), _own(tags, repository, viewer)
                 )
             )
             left = select(manifests.c.digest).where(
@@ -359,3 +359,8 @@ def _visible_anywhere(table: Table, viewer: Viewer) -> ColumnElement[bool]:
 def _ended(table: Table) -> ColumnElement[bool]:
     """The row's digest has a revocation that is in the log already (nothing has an effect before it is logged)."""
     return and_(revocations.c.digest == table.c.digest, revocations.c.log_index.is_not(None))
+
+
+def _own(table: Table, repository: str, viewer: Viewer) -> ColumnElement[bool]:
+    """What the viewer may take away: its own candidates, all candidates for who reviews them, never what is public."""
+    return and_(table.c.public.is_(False), _visible(table, repository, viewer))

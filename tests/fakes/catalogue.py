@@ -52,6 +52,17 @@ class _Row:
         return self.public or viewer.account in self.accounts or viewer.reviews_repository(repository)
 
 
+def _take_away(rows: dict[Any, _Row], key: Any, viewer: Viewer) -> bool:
+    """A viewer's own claim; everybody's, for who reviews the repository."""
+    row = rows.get(key)
+    if row is None or row.public or not row.seen_by(viewer, key[0]):
+        return False
+    row.accounts -= row.accounts if viewer.reviews_repository(key[0]) else {viewer.account}
+    if not row.accounts:
+        del rows[key]
+    return True
+
+
 class MemoryCatalogue:
     """See `distribution.ports.Catalogue`."""
 
@@ -130,9 +141,9 @@ class MemoryCatalogue:
         row = self.blobs.get((repository, digest))
         return row.value if row is not None and row.seen_by(viewer, repository) else None
 
-    async def unlink_blob(self, repository: str, digest: Digest) -> bool:
+    async def unlink_blob(self, repository: str, digest: Digest, viewer: Viewer) -> bool:
         self.failing.before("unlink_blob")
-        return self.blobs.pop((repository, digest), None) is not None
+        return _take_away(self.blobs, (repository, digest), viewer)
 
     async def put_manifest(
         self, repository: str, stored: StoredManifest, account: str, references: tuple[tuple[Digest, int], ...]
@@ -160,13 +171,13 @@ class MemoryCatalogue:
         self.tag_rows[repository, tag] = _Row(digest, {account})
         self.failing.after("put_tag")
 
-    async def delete_tag(self, repository: str, tag: str) -> bool:
-        return self.tag_rows.pop((repository, tag), None) is not None
+    async def delete_tag(self, repository: str, tag: str, viewer: Viewer) -> bool:
+        return _take_away(self.tag_rows, (repository, tag), viewer)
 
-    async def delete_manifest(self, repository: str, digest: Digest) -> bool:
+    async def delete_manifest(self, repository: str, digest: Digest, viewer: Viewer) -> bool:
         for key in [key for key, row in self.tag_rows.items() if key[0] == repository and row.value == digest]:
-            del self.tag_rows[key]
-        return self.manifests.pop((repository, digest), None) is not None
+            _take_away(self.tag_rows, key, viewer)
+        return _take_away(self.manifests, (repository, digest), viewer)
 
     async def tags(self, repository: str, viewer: Viewer) -> list[str] | None:
         seen = [

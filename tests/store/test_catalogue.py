@@ -12,6 +12,8 @@ from gef_registry.store.catalogue import SqlCatalogue
 from gef_registry.store.submissions import SqlSubmissions
 from tests.fakes.admission import digest, judgement, push, request
 
+ROOT = Viewer("root", ("",))
+
 STAGING = "staging/demo/wave"
 ADA, BEN = Viewer("ada"), Viewer("ben")
 
@@ -44,10 +46,10 @@ async def test_deleting_one_tag_keeps_a_shared_digest_and_its_other_tag(catalogu
     image = await push(catalogue, "image", repository=STAGING)
     for tag in ("1.0", "1.0.1"):
         await catalogue.put_tag(STAGING, tag, image.digest, "ada")
-    assert await catalogue.delete_tag(STAGING, "1.0")
+    assert await catalogue.delete_tag(STAGING, "1.0", ROOT)
     assert await catalogue.tags(STAGING, ADA) == ["1.0.1"]
     assert await catalogue.manifest(STAGING, image.digest, ADA) is not None
-    assert not await catalogue.delete_tag(STAGING, "1.0")
+    assert not await catalogue.delete_tag(STAGING, "1.0", ROOT)
 
 
 async def test_deleting_a_manifest_ends_every_tag_of_it(catalogue: SqlCatalogue) -> None:
@@ -55,7 +57,7 @@ async def test_deleting_a_manifest_ends_every_tag_of_it(catalogue: SqlCatalogue)
     other = await push(catalogue, "other", repository=STAGING)
     await catalogue.put_tag(STAGING, "1.0", image.digest, "ada")
     await catalogue.put_tag(STAGING, "2.0", other.digest, "ada")
-    assert await catalogue.delete_manifest(STAGING, image.digest)
+    assert await catalogue.delete_manifest(STAGING, image.digest, ROOT)
     assert await catalogue.tags(STAGING, ADA) == ["2.0"]
 
 
@@ -108,10 +110,10 @@ async def test_what_a_submission_still_needs_cannot_be_deleted(
     submission = await submissions.open(request(held_in=STAGING))
     for needed in (image.digest, *image.children):
         with pytest.raises(Conflict, match="not decided"):
-            await catalogue.delete_manifest(STAGING, needed)
+            await catalogue.delete_manifest(STAGING, needed, ROOT)
     for blob in image.blobs:
         with pytest.raises(Conflict, match=submission.id):
-            await catalogue.unlink_blob(STAGING, blob)
+            await catalogue.unlink_blob(STAGING, blob, ROOT)
 
 
 async def test_when_the_submission_has_ended_its_candidate_can_be_deleted(
@@ -121,13 +123,24 @@ async def test_when_the_submission_has_ended_its_candidate_can_be_deleted(
     submission = await submissions.open(request(held_in=STAGING))
     await submissions.claim(lease_s=60)
     await submissions.judged(submission.id, judgement(image.digest, Event.REFUSED))
-    assert await catalogue.delete_manifest(STAGING, image.digest)
-    assert await catalogue.unlink_blob(STAGING, image.blobs[0])
+    assert await catalogue.delete_manifest(STAGING, image.digest, ROOT)
+    assert await catalogue.unlink_blob(STAGING, image.blobs[0], ROOT)
 
 
 async def test_every_digest_that_a_record_speaks_of_is_known_to_the_collector(catalogue: SqlCatalogue) -> None:
     image = await push(catalogue, "index", children=("child",), repository=STAGING)
-    await catalogue.unlink_blob(STAGING, image.blobs[0])
+    await catalogue.unlink_blob(STAGING, image.blobs[0], ROOT)
     assert await catalogue.known_blobs() == {str(d) for d in (image.digest, *image.children, *image.blobs)}
-    await catalogue.delete_manifest(STAGING, image.digest)
+    await catalogue.delete_manifest(STAGING, image.digest, ROOT)
     assert str(image.digest) not in await catalogue.known_blobs()
+
+
+async def test_deleting_takes_away_ones_own_claim_and_nobody_elses(catalogue: SqlCatalogue) -> None:
+    ada, ben = Viewer("ada"), Viewer("ben")
+    shared = digest("base layer")
+    for account in ("ada", "ben"):
+        await catalogue.link_blob(STAGING, shared, 10, account)
+    assert await catalogue.unlink_blob(STAGING, shared, ada)
+    assert await catalogue.blob_size(STAGING, shared, ada) is None
+    assert await catalogue.blob_size(STAGING, shared, ben) == 10
+    assert not await catalogue.unlink_blob(STAGING, shared, ada)

@@ -19,6 +19,8 @@ from gef_registry.store.submissions import SqlSubmissions
 from tests.fakes.admission import AT, REPOSITORY, Image, digest, judgement, positions, proofs, push, request, statements
 from tests.fakes.database import MemoryDatabase
 
+ROOT = Viewer("root", ("",))
+
 ANYBODY = Viewer()
 
 
@@ -170,10 +172,10 @@ async def test_an_admitted_tag_cannot_be_moved_or_deleted_through_the_registry(a
     image = admission.image
     with pytest.raises(Conflict, match="never changes"):
         await admission.catalogue.put_tag(REPOSITORY, "1.0", digest("other"), "ada")
-    assert not await admission.catalogue.delete_tag(REPOSITORY, "1.0")
-    await admission.catalogue.delete_manifest(REPOSITORY, image.digest)
+    assert not await admission.catalogue.delete_tag(REPOSITORY, "1.0", ROOT)
+    await admission.catalogue.delete_manifest(REPOSITORY, image.digest, ROOT)
     for blob in image.blobs:
-        await admission.catalogue.unlink_blob(REPOSITORY, blob)
+        await admission.catalogue.unlink_blob(REPOSITORY, blob, ROOT)
     assert await admission.seen() == everything(image)
 
 

@@ -23,6 +23,8 @@ from gef_registry.store.submissions import SqlSubmissions
 from tests.fakes.admission import digest, judgement, positions, proofs, push, request, statements
 from tests.fakes.database import MemoryDatabase
 
+ROOT = Viewer("root", ("",))
+
 STAGING, TRUSTED, OTHER = "staging/demo/wave", "trusted/demo/wave", "trusted/ocean/tide"
 REPOSITORIES = (STAGING, TRUSTED, OTHER)
 IMAGES: dict[str, tuple[str, ...]] = {"one": (), "two": (), "both": ("one", "child")}
@@ -94,14 +96,14 @@ class Visibility(RuleBasedStateMachine):
     def delete_a_staged_tag(self, tag: str) -> None:
         self.touched = STAGING
         known = self.tags.pop((STAGING, tag), None)
-        assert asyncio.run(self.catalogue.delete_tag(STAGING, tag)) is (known is not None)
+        assert asyncio.run(self.catalogue.delete_tag(STAGING, tag, ROOT)) is (known is not None)
 
     @rule(image=images)
     def delete_a_staged_manifest(self, image: str) -> None:
         self.touched = STAGING
         known = self.manifests.pop((STAGING, digest(image)), None)
         self.tags = {k: v for k, v in self.tags.items() if k[0] != STAGING or v[0] != digest(image)}
-        assert asyncio.run(self.catalogue.delete_manifest(STAGING, digest(image))) is (known is not None)
+        assert asyncio.run(self.catalogue.delete_manifest(STAGING, digest(image), ROOT)) is (known is not None)
 
     @rule(image=images, tag=tags, source=st.sampled_from([STAGING, TRUSTED]), account=accounts)
     def admit(self, image: str, tag: str, source: str, account: str) -> None:
