@@ -118,6 +118,9 @@ def _with_accounts(data: Path | None, act: Callable[[SqlAccounts], Awaitable[T]]
     if directory.exists() and not directory.is_dir():
         raise NotFound(f"{directory} is not a directory")
 
+    if not (directory / DATABASE).exists():
+        typer.echo(f"note: there is no gate in {directory} yet; it begins there now", err=True)
+
     async def run() -> T:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = await Database.open(sqlite_url(directory.absolute() / DATABASE))

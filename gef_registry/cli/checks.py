@@ -55,8 +55,17 @@ def _page(info: CheckInfo) -> Iterator[str]:
     yield info.title
     yield ""
     yield f"severity:  {info.severity.value}"
-    yield f"waivable:  {'yes' if info.waivable else 'no: it guards integrity, its findings always deny'}"
+    yield f"waivable:  {'yes' if info.waivable else _not_waivable(info.id)}"
     yield f"why:       {info.rationale}"
     yield f"what to do: {info.remediation}"
     if info.references:
         yield f"see:       {', '.join(info.references)}"
+
+
+def _not_waivable(check: str) -> str:
+    """Integrity findings always deny; whether a scanner is wanted is a setting of the policy, not a matter for waivers."""
+    from gef_registry.policy.model import SCANNER_CHECK
+
+    if check == SCANNER_CHECK:
+        return "no: the policy's `scanner.required` says what a missing scan leads to"
+    return "no: it guards integrity, its findings always deny"

@@ -77,6 +77,8 @@ def serve_config(settings: Settings) -> ServeConfig:
     from gef_registry.wiring.policies import load_named_policy
 
     server, judging, hooks = settings.server, settings.judging, settings.hooks
+    if server.data.exists() and not server.data.is_dir():
+        raise BadInput(f"--data {server.data} is a file, not a directory")
     host, port = split_address(server.listen)
     if (server.tls_cert is None) != (server.tls_key is None):
         raise BadInput("TLS needs both --tls-cert and --tls-key")
@@ -106,7 +108,9 @@ def serve_config(settings: Settings) -> ServeConfig:
             hooks=sources,
         ),
     )
-    return ServeConfig(gate, host, port, server.tls_cert, server.tls_key, server.behind_proxy)
+    return ServeConfig(
+        gate, host, port, server.tls_cert, server.tls_key, server.behind_proxy, server.policy is not None
+    )
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -120,10 +124,23 @@ def split_address(text: str) -> tuple[str, int]:
 def _announce(config: ServeConfig) -> Started:
     import sys
 
+    from gef_registry.policy.model import ScannerRequirement
+
+    def fingerprint(data: Path) -> str:
+        from gef_registry.wiring.keyring import load_keyset
+
+        return load_keyset(data / "keys")[1].root.fingerprint
+
     def started(address: str, token: str | None) -> None:
+        policy = config.gate.policy
+        named = "" if config.policy_named else ", as none is named: a trial"
+        sys.stderr.write(f"policy: {policy.name} ({policy.digest}){named}\n")
+        if policy.scanner is ScannerRequirement.UNDECIDED:
+            sys.stderr.write("this policy insists on a scanner and none is configured: nothing can be admitted\n")
         if token is not None:
             where = config.gate.data / "admin-token"
             sys.stderr.write(f"first start: the administrator's API token is in {where}\n")
+            sys.stderr.write(f"for hosts: the root key's fingerprint is {fingerprint(config.gate.data)}\n")
             if sys.stderr.isatty():
                 sys.stderr.write(f"administrator's API token: {token}\n")
         sys.stdout.write(f"gef-registry is ready at {address}\n")

@@ -21,7 +21,7 @@ from gef_registry.cli.gate import (
     watch,
     with_gate,
 )
-from gef_registry.errors import BadInput, NotFound
+from gef_registry.errors import BadInput, Conflict, NotFound
 
 if TYPE_CHECKING:
     from gef_registry.wiring.gate_client import GateClient
@@ -87,6 +87,10 @@ async def admitted_version(client: GateClient, repository: str, tag: str | None)
     for version in objects(service, "versions"):
         if tag in (None, version.get("tag")):
             return version
+    for version in objects(service, "revoked"):
+        if tag == version.get("tag"):
+            reason, when = str(version.get("reason") or "no reason given"), str(version.get("revoked_at") or "")[:10]
+            raise Conflict(f"{repository}:{tag} was revoked on {when}: {reason[:300]}")
     raise NotFound(f"{repository} has no admitted version {tag}")
 
 

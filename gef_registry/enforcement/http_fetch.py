@@ -63,8 +63,17 @@ class HttpFetch:
                     raise Unavailable(f"{url} answered {response.status}")
                 return await _bounded(response, limit, url)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)[:200]
-            raise Unavailable(f"cannot reach the gate at {url}: {reason}") from error
+            raise Unavailable(
+                f"cannot reach the gate at {url}: {_reason(error)}", hint="is it running, and is the address right?"
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or "the connection failed"
+    return str(error)[:200]
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int, url: str) -> bytes:

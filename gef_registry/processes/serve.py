@@ -54,6 +54,7 @@ class ServeConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
+    policy_named: bool = True
 
 
 def is_loopback(host: str) -> bool:

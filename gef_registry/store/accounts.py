@@ -95,6 +95,9 @@ class SqlAccounts:
     async def disable(self, name: str) -> None:
         """Ends an account: its name stays taken, its tokens stop working. Raises NotFound."""
         async with self._database.write() as connection:
+            admins = select(accounts.c.name).where(accounts.c.role == Role.ADMIN, accounts.c.disabled.is_(False))
+            if list((await connection.execute(admins)).scalars()) == [name]:
+                raise Conflict(f"{name} is the only administrator", hint="add another one first")
             result = await connection.execute(update(accounts).where(accounts.c.name == name).values(disabled=True))
             if not result.rowcount:
                 raise NotFound(f"there is no account {name[:80]!r}")

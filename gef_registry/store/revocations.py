@@ -46,6 +46,8 @@ class SqlRevocations:
 
     async def apply(self, digest: Digest) -> None:
         async with self._database.write() as connection:
+            query = select(revocations).where(revocations.c.digest == str(digest))
+            record = _record((await connection.execute(query)).one())
             ended = await _parts(connection, submissions.c.digest == str(digest))
             live = await _parts(
                 connection, (submissions.c.digest != str(digest)) & (submissions.c.state == State.ADMITTED)
@@ -54,7 +56,12 @@ class SqlRevocations:
             await connection.execute(
                 update(submissions)
                 .where(submissions.c.digest == str(digest), submissions.c.state.in_(_REVOCABLE))
-                .values(state=State.REVOKED, updated_at=now_text(), lease_until=None)
+                .values(
+                    state=State.REVOKED,
+                    reasons=json.dumps([f"revoked by {record.by} on {record.at:%Y-%m-%d}: {record.reason}"]),
+                    updated_at=now_text(),
+                    lease_until=None,
+                )
             )
             await connection.execute(
                 update(revocations).where(revocations.c.digest == str(digest)).values(applied=True)

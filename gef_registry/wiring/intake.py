@@ -150,7 +150,7 @@ class Intake:
         if not self._config.is_listed(reference.host):
             raise Denied(
                 f"images are not fetched from {reference.host}",
-                hint="its operator lists registries under [intake] registries; or push the image here",
+                hint="its operator lists them as [sources] registries; or push the image here",
             )
         async with self._turn, self._client(reference.host) as client:
             try:

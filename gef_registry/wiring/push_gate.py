@@ -109,7 +109,7 @@ def answer(submission: Submission, report_url: str) -> PushAnswer:
         case State.DENIED:
             return PushAnswer(403, f"{name} is denied: {reasons}; report {report_url}", report_url)
         case State.WAITING:
-            text = f"{name} is waiting for review ({reasons}); after the approval push it again; {report_url}"
+            text = f"{name} is waiting for review ({reasons}); an approval publishes it, with no further push; {report_url}"
             return PushAnswer(403, text, report_url)
         case State.UNDECIDED:
             return PushAnswer(
