@@ -46,6 +46,7 @@ class Request:
     cache: FactsCache | None = None
     plain_http: bool = False
     show_progress: bool = False
+    timeout_s: float = 60
 
 
 def register(app: typer.Typer) -> None:
@@ -92,6 +93,7 @@ def check(
         cache=None if no_cache else facts_cache(settings),
         plain_http=plain_http,
         show_progress=not (quiet or no_progress),
+        timeout_s=settings.client.timeout_s,
     )
     judgement = asyncio.run(judge_image(request))
     print_report(judgement.report, chosen, output, quiet=quiet)
@@ -101,10 +103,14 @@ def check(
 async def judge_image(request: Request) -> Judgement:
     """Opens the image, judges it and closes it again."""
     from gef_registry.cli.terminal import progress
+    from gef_registry.distribution.client import ClientSettings
     from gef_registry.wiring.judging import judge
     from gef_registry.wiring.sources import open_source
 
-    source = open_source(request.name, plain_http=request.plain_http)
+    limits = ClientSettings(
+        answer_timeout_s=request.timeout_s, silence_timeout_s=request.timeout_s, deadline_s=3 * request.timeout_s
+    )
+    source = open_source(request.name, plain_http=request.plain_http, settings=limits)
     try:
         with progress(wanted=request.show_progress) as bar:
             return await judge(

@@ -65,7 +65,7 @@ class Exchange:
         `retry` (for idempotent requests) tries again on broken connections and on 408, 429, 502, 503, 504."""
         if retry:
             deadline = max(self.settings.deadline_s, call.timeout_s or 0)
-            return await retrying(lambda: self._once(call, expected), self.settings, deadline)
+            return await retrying(lambda: self._once(call, expected), self.settings, deadline, call.what)
         try:
             return await self._once(call, expected)
         except Transient as failure:

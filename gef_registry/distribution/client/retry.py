@@ -68,8 +68,8 @@ class Patience:
         await asyncio.sleep(pause)
 
 
-async def retrying(attempt: Callable[[], Awaitable[T]], settings: ClientSettings, deadline_s: float) -> T:
-    """Runs an idempotent `attempt` until it succeeds, or raises the last error, or time is up (Unavailable)."""
+async def retrying(attempt: Callable[[], Awaitable[T]], settings: ClientSettings, deadline_s: float, what: str) -> T:
+    """Runs an idempotent `attempt` until it succeeds, or raises the last error, or time is up (Unavailable, `what`)."""
     patience = Patience(settings, deadline_s)
     try:
         async with asyncio.timeout_at(patience.until) as clock:
@@ -81,4 +81,4 @@ async def retrying(attempt: Callable[[], Awaitable[T]], settings: ClientSettings
     except TimeoutError as error:
         if not clock.expired():
             raise
-        raise Unavailable(f"no answer within {deadline_s:g} s, retries included") from error
+        raise Unavailable(f"{what}: no answer within {deadline_s:g} s, retries included") from error

@@ -123,11 +123,11 @@ class Authorizer:
             method, url, headers, body = _refresh_request(realm, service, wanted.scopes, shown_credential)
         else:
             method, url, headers, body = _basic_request(realm, service, wanted.scopes, shown_credential)
+        what = f"a token for {wanted.host} from {shown(realm)}"
         answer = await retrying(
-            lambda: self._ask(method, url, headers, body), self._settings, self._settings.deadline_s
+            lambda: self._ask(method, url, headers, body), self._settings, self._settings.deadline_s, what
         )
         if answer.status != 200:
-            what = f"a token for {wanted.host} from {shown(realm)}"
             error = error_of(answer.status, answer.body, what, redact=self.redact)
             if credential is not None and not trusted:
                 hint = f"credentials of {wanted.host} were not sent to {_authority(realm)}: configuration must allow that realm"
