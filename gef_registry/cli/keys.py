@@ -15,11 +15,6 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(app)
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `show` a subcommand while it is the only one."""
-
-
 @app.command("show")
 def show(
     data: Annotated[Path, typer.Option(help="The gate's data directory.", exists=True, file_okay=False)],
@@ -59,3 +54,20 @@ def show(
     for key in keyset.keys:
         until = f" until {rfc3339(key.not_after)}" if key.not_after is not None else ""
         typer.echo(f"{key.purpose.value:<11} {key.public.fingerprint}   {key.public.algorithm.value}{until}")
+
+
+@app.command("export")
+def export(
+    purpose: Annotated[str, typer.Argument(metavar="PURPOSE", help="admission, revocation, log, cosigner or token.")],
+    data: Annotated[Path, typer.Option(help="The gate's data directory.", exists=True, file_okay=False)],
+) -> None:
+    """Prints a public key as PEM, for tools that verify with it (cosign verify --key)."""
+    from gef_registry.errors import BadInput
+    from gef_registry.wiring.keyring import load_keyset
+
+    _, keyset = load_keyset(data / "keys")
+    found = [key.public.pem for key in keyset.keys if key.purpose.value == purpose]
+    if not found:
+        known = ", ".join(sorted({key.purpose.value for key in keyset.keys}))
+        raise BadInput(f"there is no {purpose[:40]!r} key; there are {known}")
+    typer.echo(b"".join(found).decode(), nl=False)

@@ -96,6 +96,7 @@ async def test_a_host_follows_the_log_and_fetches_only_what_is_new(gate: Gate, t
     assert gate.asked == ["keys", "checkpoint"]
 
 
+@pytest.mark.slow
 async def test_a_view_on_disk_is_enough_without_the_gate(gate: Gate, tmp_path: Path) -> None:
     for n in range(0, 520, 130):
         await gate.add(*filler(130, n), admission(f"image{n}"))

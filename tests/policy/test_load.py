@@ -139,6 +139,7 @@ def test_a_policy_that_leaves_a_severity_open_is_refused(known):
         (b"just text", "is not of type 'object'"),
     ],
 )
+@pytest.mark.slow
 def test_hostile_yaml_is_refused_early(raw, says, known):
     with pytest.raises(BadInput, match=says):
         load_policy(raw, known=known)

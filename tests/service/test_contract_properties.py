@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ def test_each_defect_is_seen_in_any_valid_label_set(service: Service, data: st.D
     assert parse(labels, has_command=True).problems
 
 
+@pytest.mark.slow
 @moderate
 @given(services(), st.data())
 def test_a_port_that_loses_a_required_label_is_seen(service: Service, data: st.DataObject) -> None:

@@ -137,6 +137,7 @@ async def test_a_backup_without_keys_has_none(data: Path, tmp_path: Path) -> Non
         assert [name for name in tar.getnames() if "lock" in name or "tmp" in name] == []
 
 
+@pytest.mark.slow
 async def test_records_and_log_of_a_backup_agree_while_both_grow(data: Path, tmp_path: Path, open_log: OpenLog) -> None:
     """Each entry is recorded before it is logged and its place after; so in every backup the records know all that the
     log holds, and every place they call logged exists. The restored log opens, again and again."""
@@ -181,6 +182,7 @@ async def test_records_and_log_of_a_backup_agree_while_both_grow(data: Path, tmp
     await database.close()
 
 
+@pytest.mark.slow
 async def test_a_log_that_filled_its_tiles_while_it_was_copied_is_cut_at_the_head(
     data: Path, tmp_path: Path, open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

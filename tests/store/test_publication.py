@@ -98,6 +98,7 @@ async def test_before_it_nothing_is_visible_and_after_it_everything(
         assert found.digest == admission.image.digest
 
 
+@pytest.mark.slow
 async def test_a_failure_at_any_statement_leaves_nothing_visible_and_a_retry_completes(memory: MemoryDatabase) -> None:
     admission = Admission(memory)
     submission = await admission.prepare(children=("amd64", "arm64"))

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -178,4 +179,5 @@ class Visibility(RuleBasedStateMachine):
 
 
 TestVisibility = Visibility.TestCase
+TestVisibility = pytest.mark.slow(TestVisibility)
 TestVisibility.settings = settings(max_examples=5, stateful_step_count=7)
