@@ -10,7 +10,9 @@ from gef_registry.service.contract import parse
 from gef_registry.service.describe import describe, to_labels
 from gef_registry.service.model import PREFIX, InputPort, OutputPort, Resources, SelfTest, Service, has_forbidden
 
-moderate = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+moderate = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 texts = st.text(min_size=1, max_size=40).map(str.strip).filter(lambda t: t != "" and not has_forbidden(t))
 maybe_text = st.none() | texts
@@ -25,8 +27,7 @@ numbers = st.lists(st.integers(1, 99), max_size=3, unique=True).map(sorted)
 def services(draw: st.DrawFn) -> Service:
     inputs = tuple(draw(_input(n)) for n in draw(numbers))
     outputs = tuple(
-        OutputPort(n, draw(texts), f"/out{n}", draw(mediatypes), draw(maybe_text))
-        for n in draw(numbers.filter(bool))
+        OutputPort(n, draw(texts), f"/out{n}", draw(mediatypes), draw(maybe_text)) for n in draw(numbers.filter(bool))
     )
     tests = tuple(
         SelfTest(n, tuple((p.number, draw(texts)) for p in inputs), tuple((p.number, f"{n:064x}") for p in outputs))
