@@ -206,7 +206,7 @@ def test_a_gate_that_changed_its_past_is_refused_and_each_way_has_its_name(
         shutil.copytree(tmp_path / "view", tmp_path / f"view-{way}")
         host = Host(tmp_path / f"view-{way}")
         assert message in host.verify(last.digest, check=1).stderr
-        if way > 0:  # two notes that contradict each other: a proof; one that is only old proves nothing
+        if "forked" in message:  # two signed notes of one size are a proof for good; the others could be a bad copy
             assert host.verify(last.digest, "--offline").returncode != 0, "a proven fork ends all decisions by the view"
         other = admit(gate, ada)
         assert host.verify(other.digest).returncode != 0
