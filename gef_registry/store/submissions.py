@@ -17,40 +17,40 @@ from sqlalchemy import Row, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gef_registry.admission.ports import Judgement, Logged, LogPosition, Part, Request, SignedStatement, Submission
+from gef_registry.admission.ports import Judgement, LogPosition, Request, SignedStatement, Submission
 from gef_registry.admission.review import Review
-from gef_registry.admission.states import ACTIVE, RUNNABLE, Event, State, next_state
-from gef_registry.errors import BadInput, Conflict, Denied, NotFound, Unavailable
-from gef_registry.oci.digest import Digest
+from gef_registry.admission.states import RUNNABLE, Event, State, next_state
+from gef_registry.errors import BadInput, Conflict, Denied, Unavailable
 from gef_registry.store.catalogue import upsert
-from gef_registry.store.database import Database, now_text
+from gef_registry.store.database import now_text
 from gef_registry.store.publication import revoked_among
 from gef_registry.store.rows import (
     part_document,
-    part_of,
-    position_of,
     require_parts,
     require_statements,
-    review_of,
-    statement_of,
     submission_of,
 )
 from gef_registry.store.schema import reports, reservations, reviews, statements, submissions
+from gef_registry.store.submission_records import (
+    SubmissionRecords,
+    current_of,
+    holder_of,
+    reviews_of,
+    row_of,
+    statement_rows,
+)
 
 MAX_FAILURES = 5
 
 
-class SqlSubmissions:
+class SqlSubmissions(SubmissionRecords):
     """See `admission.ports.Submissions` for what each method promises."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def open(self, request: Request) -> Submission:
         async with self._database.write() as connection:
             await _refuse_revoked(connection, request)
             await _refuse_taken(connection, request)
-            row = await _current(connection, request)
+            row = await current_of(connection, request)
             if row is None:
                 row = await _insert(connection, request)
         return submission_of(row)
@@ -59,59 +59,6 @@ class SqlSubmissions:
         async with self._database.read() as connection:
             await _refuse_revoked(connection, request)
             await _refuse_taken(connection, request)
-
-    async def joins(self, request: Request) -> bool:
-        """Whether `open` would join a submission that is there, and so add no work."""
-        async with self._database.read() as connection:
-            return await _current(connection, request) is not None
-
-    async def get(self, submission_id: str) -> Submission:
-        async with self._database.read() as connection:
-            return submission_of(await _row(connection, submission_id))
-
-    async def listing(
-        self,
-        *,
-        states: Sequence[State] = (),
-        account: str | None = None,
-        repository: str | None = None,
-        digest: Digest | None = None,
-        limit: int = 100,
-    ) -> list[Submission]:
-        """The newest first."""
-        query = select(submissions).order_by(submissions.c.number.desc()).limit(limit)
-        if states:
-            query = query.where(submissions.c.state.in_(list(states)))
-        if account is not None:
-            query = query.where(submissions.c.account == account)
-        if repository is not None:
-            query = query.where(submissions.c.repository == repository)
-        if digest is not None:
-            query = query.where(submissions.c.digest == str(digest))
-        async with self._database.read() as connection:
-            return [submission_of(row) for row in await connection.execute(query)]
-
-    async def counts(self) -> dict[str, int]:
-        """How many submissions there are in each state, for metrics."""
-        query = select(submissions.c.state, func.count()).group_by(submissions.c.state)
-        async with self._database.read() as connection:
-            found = {row[0]: int(row[1]) for row in await connection.execute(query)}
-        return {state.value: found.get(state.value, 0) for state in State}
-
-    async def queued(self, account: str) -> int:
-        """How many submissions of an account wait for a judge or are being judged."""
-        query = (
-            select(func.count())
-            .select_from(submissions)
-            .where(submissions.c.account == account, submissions.c.state.in_([State.RECEIVED, State.JUDGING]))
-        )
-        async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
-
-    async def admitted(self, repository: str, tag: str) -> Digest | None:
-        async with self._database.read() as connection:
-            held = await _holder(connection, repository, tag)
-        return Digest.parse(held) if held else None
 
     async def claim(self, *, lease_s: float) -> Submission | None:
         now = datetime.now(UTC)
@@ -145,7 +92,7 @@ class SqlSubmissions:
         failures to judge, to UNDECIDED with the last one as the reason."""
         until = now_text(datetime.now(UTC) + timedelta(seconds=retry_s)) if retry_s else None
         async with self._database.write() as connection:
-            row = await _row(connection, submission_id)
+            row = await row_of(connection, submission_id)
             values: dict[str, Any] = {"lease_until": until}
             if row.state == State.JUDGING:
                 failures = row.failures + (failure is not None)
@@ -172,7 +119,7 @@ class SqlSubmissions:
 
     async def judged(self, submission_id: str, judgement: Judgement) -> Submission:
         async with self._database.write() as connection:
-            row = await _row(connection, submission_id)
+            row = await row_of(connection, submission_id)
             require_parts(row, judgement)
             judgement = await _without_revoked_parts(connection, judgement)
             await connection.execute(
@@ -194,14 +141,9 @@ class SqlSubmissions:
                 parts=json.dumps([part_document(part) for part in judgement.parts]),
             )
 
-    async def parts(self, submission_id: str) -> tuple[Part, ...]:
-        async with self._database.read() as connection:
-            row = await _row(connection, submission_id)
-        return tuple(part_of(document) for document in json.loads(row.parts))
-
     async def reserve(self, submission_id: str) -> Submission:
         async with self._database.write() as connection:
-            row = await _row(connection, submission_id)
+            row = await row_of(connection, submission_id)
             if row.state != State.APPROVED:
                 return submission_of(row)
             if await revoked_among(connection, [row.digest, *_part_digests(row)]) is not None:
@@ -218,7 +160,7 @@ class SqlSubmissions:
                 )
                 .on_conflict_do_nothing()
             )
-            holder = await _holder(connection, row.repository, row.tag)
+            holder = await holder_of(connection, row.repository, row.tag)
             if holder == row.digest:
                 return await _change(connection, row.id, state=next_state(State.APPROVED, Event.NAME_RESERVED))
             reason = f"{row.repository}:{row.tag} already means {holder}; a trusted name never changes"
@@ -232,7 +174,7 @@ class SqlSubmissions:
 
     async def signed(self, submission_id: str, signed: Sequence[SignedStatement]) -> Submission:
         async with self._database.write() as connection:
-            row = await _row(connection, submission_id)
+            row = await row_of(connection, submission_id)
             if row.state != State.RESERVED:
                 return submission_of(row)
             require_statements(row, signed)
@@ -250,17 +192,12 @@ class SqlSubmissions:
                 )
             return await _change(connection, row.id, state=next_state(State.RESERVED, Event.STATEMENTS_SIGNED))
 
-    async def statements(self, submission_id: str) -> tuple[SignedStatement, ...]:
-        async with self._database.read() as connection:
-            rows = await _statement_rows(connection, submission_id)
-        return tuple(statement_of(row) for row in rows)
-
     async def logged(self, submission_id: str, positions: Sequence[LogPosition]) -> Submission:
         async with self._database.write() as connection:
-            row = await _row(connection, submission_id)
+            row = await row_of(connection, submission_id)
             if row.state != State.SIGNED:
                 return submission_of(row)
-            if len(positions) != len(await _statement_rows(connection, submission_id)):
+            if len(positions) != len(await statement_rows(connection, submission_id)):
                 raise BadInput(
                     f"{len(positions)} places in the log for the statements of {submission_id}: not one each"
                 )
@@ -272,16 +209,11 @@ class SqlSubmissions:
                 )
             return await _change(connection, row.id, state=next_state(State.SIGNED, Event.STATEMENTS_LOGGED))
 
-    async def positions(self, submission_id: str) -> tuple[Logged, ...]:
-        async with self._database.read() as connection:
-            rows = await _statement_rows(connection, submission_id)
-        return tuple(Logged(statement_of(row), position_of(row)) for row in rows)
-
     async def review(
         self, submission_id: str, review: Review, *, event: Callable[[Sequence[Review]], Event | None]
     ) -> Submission:
         async with self._database.write() as connection:
-            row = await _row(connection, submission_id)
+            row = await row_of(connection, submission_id)
             if row.state != State.WAITING:
                 raise Conflict(f"submission {submission_id} is {row.state}; only one that is waiting can be reviewed")
             try:
@@ -296,31 +228,13 @@ class SqlSubmissions:
                 )
             except IntegrityError as error:
                 raise Conflict(f"{review.reviewer} has already reviewed submission {submission_id}") from error
-            follows = event(await _reviews(connection, submission_id))
+            follows = event(await reviews_of(connection, submission_id))
             if follows is None:
                 return submission_of(row)
             values: dict[str, Any] = {"state": next_state(State.WAITING, follows), "lease_until": None}
             if follows is Event.REJECTION:
                 values["reasons"] = json.dumps([f"rejected by {review.reviewer}: {review.comment}"])
             return await _change(connection, submission_id, **values)
-
-    async def reviews(self, submission_id: str) -> tuple[Review, ...]:
-        async with self._database.read() as connection:
-            return await _reviews(connection, submission_id)
-
-    async def report(self, digest: Digest) -> bytes:
-        """A judgement's report. Raises NotFound."""
-        async with self._database.read() as connection:
-            body = (await connection.execute(select(reports.c.body).where(reports.c.digest == str(digest)))).scalar()
-        if body is None:
-            raise NotFound(f"there is no report {digest}")
-        return bytes(body)
-
-    async def service(self, submission_id: str) -> dict[str, Any] | None:
-        """The described service of a judged submission."""
-        async with self._database.read() as connection:
-            row = await _row(connection, submission_id)
-        return json.loads(row.service) if row.service else None
 
 
 async def _refuse_revoked(connection: AsyncConnection, request: Request) -> None:
@@ -347,37 +261,12 @@ def _part_digests(row: Row[Any]) -> list[str]:
 
 
 async def _refuse_taken(connection: AsyncConnection, request: Request) -> None:
-    holder = await _holder(connection, request.repository, request.tag)
+    holder = await holder_of(connection, request.repository, request.tag)
     if holder is not None and holder != str(request.digest):
         raise Conflict(
             f"{request.repository}:{request.tag} already means {holder}; a trusted name never changes",
             hint="push it under a new tag",
         )
-
-
-async def _holder(connection: AsyncConnection, repository: str, tag: str) -> str | None:
-    query = select(reservations.c.digest).where(reservations.c.repository == repository, reservations.c.tag == tag)
-    return (await connection.execute(query)).scalar()
-
-
-async def _current(connection: AsyncConnection, request: Request) -> Row[Any] | None:
-    """The submission of this digest under this name that is under way, or that was admitted."""
-    query = (
-        select(submissions)
-        .where(
-            submissions.c.repository == request.repository,
-            submissions.c.tag == request.tag,
-            submissions.c.digest == str(request.digest),
-            submissions.c.state.in_([*ACTIVE, State.ADMITTED]),
-        )
-        .order_by(submissions.c.number.desc())
-    )
-    return (await connection.execute(query.limit(1))).first()
-
-
-async def _reviews(connection: AsyncConnection, submission_id: str) -> tuple[Review, ...]:
-    query = select(reviews).where(reviews.c.submission == submission_id).order_by(reviews.c.at, reviews.c.reviewer)
-    return tuple(review_of(row) for row in await connection.execute(query))
 
 
 async def _insert(connection: AsyncConnection, request: Request) -> Row[Any]:
@@ -401,23 +290,11 @@ async def _insert(connection: AsyncConnection, request: Request) -> Row[Any]:
             updated_at=now,
         )
     )
-    return await _row(connection, submission_id)
-
-
-async def _row(connection: AsyncConnection, submission_id: str) -> Row[Any]:
-    row = (await connection.execute(select(submissions).where(submissions.c.id == submission_id))).first()
-    if row is None:
-        raise NotFound(f"there is no submission {submission_id[:80]!r}")
-    return row
+    return await row_of(connection, submission_id)
 
 
 async def _change(connection: AsyncConnection, submission_id: str, **values: Any) -> Submission:
     await connection.execute(
         update(submissions).where(submissions.c.id == submission_id).values(updated_at=now_text(), **values)
     )
-    return submission_of(await _row(connection, submission_id))
-
-
-async def _statement_rows(connection: AsyncConnection, submission_id: str) -> Sequence[Row[Any]]:
-    query = select(statements).where(statements.c.submission == submission_id).order_by(statements.c.position)
-    return (await connection.execute(query)).all()
+    return submission_of(await row_of(connection, submission_id))

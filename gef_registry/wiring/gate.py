@@ -147,7 +147,7 @@ class Gate:
         self.diary = SqlDiary(database)
         self.blobs = BlobStore(config.data)
         self.policies = PolicyArchive(config.data / "policies")
-        self.log_files = PublicLog(DirectoryFetch(config.data / "log"), sequencer, keyring, database)
+        self.log_files = PublicLog(DirectoryFetch(config.data / "log"), sequencer, keyring, self.submissions)
         self.desk = Desk(
             self.submissions,
             self.submissions,

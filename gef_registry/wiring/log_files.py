@@ -5,30 +5,29 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import select
-
 from gef_registry.errors import NotFound
 from gef_registry.oci.digest import Digest
 from gef_registry.signing import cosign
 from gef_registry.signing.leaf import statement_id_of
-from gef_registry.store.database import Database
-from gef_registry.store.schema import revocations, statements, submissions
+from gef_registry.store.submission_records import SubmissionRecords
 from gef_registry.transparency.note import parse_checkpoint
 from gef_registry.transparency.proofs import LogProof
 from gef_registry.transparency.reader import DirectoryFetch
 from gef_registry.transparency.sequencer import Sequencer
 from gef_registry.wiring.keyring import Keyring
-from gef_registry.wiring.notary import DSSE, public_log_key
+from gef_registry.wiring.notary import public_log_key
 
 
 class PublicLog:
     """Serves only what the published checkpoint covers: nothing is seen before it is logged."""
 
-    def __init__(self, files: DirectoryFetch, sequencer: Sequencer, keyring: Keyring, database: Database) -> None:
+    def __init__(
+        self, files: DirectoryFetch, sequencer: Sequencer, keyring: Keyring, records: SubmissionRecords
+    ) -> None:
         self._files = files
         self._sequencer = sequencer
         self._keyring = keyring
-        self._database = database
+        self._records = records
         keyset = keyring.keyset
         self._root = cosign.trusted_root(public_log_key(keyring), keyset.log_origin, keyset.issued_at)
 
@@ -48,28 +47,10 @@ class PublicLog:
         return len(statement_id) == 64 and self._sequencer.has_statement(statement_id)
 
     async def proof(self, digest: Digest) -> list[dict[str, Any]]:
-        found = [await self._describe(*row) for row in await self._leaves(digest)]
+        found = [await self._describe(*row) for row in await self._records.logged_leaves(digest)]
         if not found:
             raise NotFound(f"the log has nothing about {digest}")
         return found
-
-    async def _leaves(self, digest: Digest) -> list[tuple[str, str, bytes, int]]:
-        admissions = (
-            select(submissions.c.repository, submissions.c.tag, statements.c.leaf, statements.c.log_index)
-            .join(submissions, submissions.c.id == statements.c.submission)
-            .where(statements.c.part == str(digest), statements.c.kind == DSSE, statements.c.log_index.is_not(None))
-            .order_by(statements.c.log_index)
-        )
-        ended = select(revocations.c.leaf, revocations.c.log_index).where(
-            revocations.c.digest == str(digest), revocations.c.log_index.is_not(None)
-        )
-        async with self._database.read() as connection:
-            rows = [
-                ("admission", f"{row.repository}:{row.tag}", bytes(row.leaf), row.log_index)
-                for row in await connection.execute(admissions)
-            ]
-            rows += [("revocation", "", bytes(row.leaf), row.log_index) for row in await connection.execute(ended)]
-        return rows
 
     async def _describe(self, kind: str, name: str, leaf: bytes, index: int) -> dict[str, Any]:
         note = self._sequencer.checkpoint()
