@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from gef_registry.admission.ports import Submission
 from gef_registry.admission.rights import Account, Role
 from gef_registry.admission.states import State
@@ -53,7 +56,8 @@ async def report_of(records: Records, digest: Digest, account: Account | None) -
     missing = NotFound(f"there is no report {digest}, or it is not public and you may not see it")
     try:
         body = await records.report(digest)
-        subject = strict_json.load_object(body, what="the report", max_bytes=MAX_REPORT_BYTES)["subject"]
+        document = await asyncio.to_thread(_load, body)
+        subject = document["subject"]
         about = await records.listing(digest=Digest.parse(subject["digest"]), limit=_MAX_READ)
     except (NotFound, BadInput, KeyError, TypeError):
         raise missing from None
@@ -82,8 +86,12 @@ def parse_number(text: str | None, default: int, *, most: int) -> int:
 
 
 def parse_report(body: bytes) -> dict[str, object]:
-    """A stored report for showing; {} when it cannot be read, which must not hide the submission."""
+    """A stored report for showing; {} when it cannot be read, which must not hide the submission. Slow for large ones."""
     try:
-        return strict_json.load_object(body, what="the report", max_bytes=MAX_REPORT_BYTES)
+        return _load(body)
     except GefError:
         return {}
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    return strict_json.load_object(body, what="the report", max_bytes=MAX_REPORT_BYTES)

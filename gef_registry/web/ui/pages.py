@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -150,7 +151,8 @@ class PageRoutes:
         if submission.report_digest is None:
             return None
         try:
-            return arrange(parse_report(await self._ports.records.report(submission.report_digest)))
+            body = await self._ports.records.report(submission.report_digest)
+            return await asyncio.to_thread(lambda: arrange(parse_report(body)))
         except GefError:
             return None
 
