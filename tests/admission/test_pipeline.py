@@ -182,7 +182,7 @@ faults = st.lists(st.sampled_from([None, *Fault]), max_size=5)
     store=st.lists(st.sampled_from([None, *Fault]), max_size=20),
 )
 @pytest.mark.slow
-def test_whatever_fails_in_whatever_order_it_is_admitted_exactly_once(
+def test_p6_whatever_fails_in_whatever_order_it_is_admitted_exactly_once(
     judge: list[Fault | None],
     notary: list[Fault | None],
     log: list[Fault | None],

@@ -81,14 +81,14 @@ def with_config(image: BuiltImage, config: dict[str, Any] | bytes) -> BuiltImage
 # Uploads that lie
 
 
-def test_a_truncated_layer_is_not_stored(gate: Gate, ada: Account) -> None:
+def test_p9_a_truncated_layer_is_not_stored(gate: Gate, ada: Account) -> None:
     data = os.urandom(1 << 16)
     answer = gate.upload_blob(data[:-100], REPOSITORY, digest_of(data), ada)
     assert (answer.status, answer.json["errors"][0]["code"]) == (400, "DIGEST_INVALID")
     assert gate.blob(REPOSITORY, digest_of(data), ada).status == 404
 
 
-def test_a_manifest_under_a_wrong_digest_is_not_stored(gate: Gate, ada: Account) -> None:
+def test_p9_a_manifest_under_a_wrong_digest_is_not_stored(gate: Gate, ada: Account) -> None:
     image = good_service()
     gate.upload(image, REPOSITORY, ada)
     wrong = digest_of(b"another")
@@ -96,7 +96,7 @@ def test_a_manifest_under_a_wrong_digest_is_not_stored(gate: Gate, ada: Account)
     assert gate.manifest(REPOSITORY, wrong, ada).status == 404
 
 
-def test_a_manifest_whose_blobs_are_missing_is_not_stored(gate: Gate, ada: Account) -> None:
+def test_p9_a_manifest_whose_blobs_are_missing_is_not_stored(gate: Gate, ada: Account) -> None:
     image = with_layer(gzip.compress(b"never uploaded"))
     answer = gate.put(image, REPOSITORY, "1.0.0", ada)
     assert (answer.status, answer.json["errors"][0]["code"]) in (
@@ -116,7 +116,7 @@ MANIFESTS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("defect", MANIFESTS)
-def test_a_malformed_manifest_is_refused(gate: Gate, ada: Account, defect: str) -> None:
+def test_p9_a_malformed_manifest_is_refused(gate: Gate, ada: Account, defect: str) -> None:
     image = good_service()
     gate.upload(image, REPOSITORY, ada)
     raw = MANIFESTS[defect](image.manifest)
@@ -141,7 +141,7 @@ CONFIGS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("defect", CONFIGS)
-def test_an_image_with_a_malformed_config_is_never_admitted(
+def test_p9_an_image_with_a_malformed_config_is_never_admitted(
     gate: Gate, ada: Account, tmp_path: Path, defect: str
 ) -> None:
     image = with_config(good_service(), CONFIGS[defect]())
@@ -187,7 +187,7 @@ def bomb() -> tuple[bytes, int]:
     return head + member * times + gzip.compress(bytes(1024), mtime=0), info.size
 
 
-def test_ten_gigabytes_in_ten_megabytes_are_refused_in_bounded_memory(gate: Gate, ada: Account, tmp_path: Path) -> None:
+def test_p9_ten_gigabytes_in_ten_megabytes_are_refused_in_bounded_memory(gate: Gate, ada: Account, tmp_path: Path) -> None:
     blob, size = bomb()
     assert size > 10e9
     assert len(blob) < 12e6
@@ -210,7 +210,7 @@ LAYERS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("defect", LAYERS)
-def test_an_image_whose_layer_cannot_be_read_is_never_admitted(
+def test_p9_an_image_whose_layer_cannot_be_read_is_never_admitted(
     gate: Gate, ada: Account, tmp_path: Path, defect: str
 ) -> None:
     image = with_layer(LAYERS[defect](), digest_of(defect.encode()))
@@ -272,7 +272,7 @@ WRONG: dict[str, Callable[[socket.socket], None]] = {
 
 
 @pytest.mark.parametrize("how", WRONG)
-def test_a_registry_that_answers_wrongly_decides_nothing(how: str) -> None:
+def test_p9_a_registry_that_answers_wrongly_decides_nothing(how: str) -> None:
     with serving(WRONG[how]) as address:
         image = f"docker://{address}/library/tool@{good_service().digest}"
         done = command("check", image, check=None, env={"GEF_REGISTRY_SOURCES__PLAIN_HTTP": address})
@@ -281,7 +281,7 @@ def test_a_registry_that_answers_wrongly_decides_nothing(how: str) -> None:
         assert "ADMIT" not in done.stdout
 
 
-def test_a_registry_that_is_not_there_decides_nothing(
+def test_p9_a_registry_that_is_not_there_decides_nothing(
     gate: Gate, ada: Account, start_gate: Callable[..., Gate]
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -295,7 +295,7 @@ def test_a_registry_that_is_not_there_decides_nothing(
     assert other.submissions(Account("ada", "")) == []
 
 
-def test_a_registry_that_never_answers_is_given_up() -> None:
+def test_p9_a_registry_that_never_answers_is_given_up() -> None:
     with serving(lambda connection: None) as address:
         image = f"docker://{address}/library/tool:1"
         env = {"GEF_REGISTRY_SOURCES__PLAIN_HTTP": address, "GEF_REGISTRY_CLIENT__TIMEOUT_S": "1"}
@@ -321,7 +321,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", directory], check=True)
 
 
-def test_a_full_disk_is_a_clear_refusal_and_nothing_is_lost(small_disk: Path, tmp_path: Path) -> None:
+def test_p9_a_full_disk_is_a_clear_refusal_and_nothing_is_lost(small_disk: Path, tmp_path: Path) -> None:
     gate = Gate.start(small_disk / "data", tmp_path / "gate.log")
     try:
         ada = gate.account("ada", "author", "demo")
@@ -380,7 +380,7 @@ def stopped(start_gate: Callable[..., Gate], tmp_path: Path) -> Gate:
     return gate
 
 
-def test_a_corrupt_database_is_named_and_nothing_starts(stopped: Gate) -> None:
+def test_p9_a_corrupt_database_is_named_and_nothing_starts(stopped: Gate) -> None:
     database = stopped.data / "gate.db"
     for leftover in ("gate.db-wal", "gate.db-shm"):
         (stopped.data / leftover).unlink(missing_ok=True)
@@ -393,7 +393,7 @@ def test_a_corrupt_database_is_named_and_nothing_starts(stopped: Gate) -> None:
 
 
 @pytest.mark.parametrize("name", ["log.pem", "admission.pem", "keyset.json"])
-def test_a_missing_key_is_named_and_nothing_starts(stopped: Gate, name: str) -> None:
+def test_p9_a_missing_key_is_named_and_nothing_starts(stopped: Gate, name: str) -> None:
     (stopped.data / "keys" / name).unlink()
     code, said = refused(stopped)
     assert code in (1, 3)
@@ -401,7 +401,7 @@ def test_a_missing_key_is_named_and_nothing_starts(stopped: Gate, name: str) -> 
     assert not (stopped.data / "keys" / name).exists(), "never a new key in silence"
 
 
-def test_a_damaged_log_is_named_and_nothing_starts(stopped: Gate) -> None:
+def test_p9_a_damaged_log_is_named_and_nothing_starts(stopped: Gate) -> None:
     head = stopped.data / "log" / "checkpoint"
     head.write_bytes(head.read_bytes().replace(b"\n2\n", b"\n3\n"))
     code, said = refused(stopped)
@@ -409,14 +409,14 @@ def test_a_damaged_log_is_named_and_nothing_starts(stopped: Gate) -> None:
     assert "error: " in said
 
 
-def test_a_second_gate_on_the_same_data_is_refused(gate: Gate, ada: Account) -> None:
+def test_p9_a_second_gate_on_the_same_data_is_refused(gate: Gate, ada: Account) -> None:
     second = replace(gate, port=free_port(), process=None)
     code, said = refused(second)
     assert code == 3
     assert f"another gate is running on {gate.data}" in said
 
 
-def test_an_address_in_use_is_refused(gate: Gate, ada: Account, tmp_path: Path) -> None:
+def test_p9_an_address_in_use_is_refused(gate: Gate, ada: Account, tmp_path: Path) -> None:
     other = Gate(tmp_path / "other", tmp_path / "other.log", gate.port)
     other.log.touch()
     code, said = refused(other)
@@ -424,7 +424,7 @@ def test_an_address_in_use_is_refused(gate: Gate, ada: Account, tmp_path: Path) 
     assert f"cannot listen on {gate.host}" in said
 
 
-def test_a_gate_whose_clock_was_set_back_signs_nothing_until_it_is_right(stopped: Gate) -> None:
+def test_p9_a_gate_whose_clock_was_set_back_signs_nothing_until_it_is_right(stopped: Gate) -> None:
     ada = stopped.account("bob", "author", "demo")
     image = good_service(labels={"eudat.gef.service.version": "2.0.0"})
     stopped.start_again((*with_the_clock_off(-DAY_S), "serve"))
@@ -438,7 +438,7 @@ def test_a_gate_whose_clock_was_set_back_signs_nothing_until_it_is_right(stopped
     assert stopped.push(image, REPOSITORY, "2.0.0", ada).status == 201
 
 
-def test_the_limit_of_memory_means_something() -> None:
+def test_p9_the_limit_of_memory_means_something() -> None:
     """The measure itself: a child that takes more is seen to."""
     child = subprocess.Popen([sys.executable, "-c", f"x = bytearray({MEMORY_KB} * 1024 + (1 << 20))"])
     _, _, usage = os.wait4(child.pid, 0)

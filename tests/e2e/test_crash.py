@@ -294,7 +294,7 @@ def start_deadly(gate: Gate, step: str, instant: str, tag: str) -> None:
     gate.start_again((sys.executable, "-m", "tests.e2e.crashing_gate", step, instant, tag))
 
 
-def test_killed_in_each_step_of_an_admission_three_times(day: BadDay) -> None:
+def test_p6_killed_in_each_step_of_an_admission_three_times(day: BadDay) -> None:
     day.gate.stop()
     rows = [Row(step, instant) for step, instant in INSTANTS]
     day.rows += rows
@@ -316,7 +316,7 @@ def test_killed_in_each_step_of_an_admission_three_times(day: BadDay) -> None:
     assert {row.rounds for row in rows} == {ROUNDS}
 
 
-def test_killed_at_random_in_fifty_more_admissions(day: BadDay) -> None:
+def test_p6_killed_at_random_in_fifty_more_admissions(day: BadDay) -> None:
     chance = random.Random(SEED)
     row = Row("an admission", "random")
     day.rows.append(row)
@@ -333,7 +333,7 @@ def test_killed_at_random_in_fifty_more_admissions(day: BadDay) -> None:
     assert (row.rounds, row.harm) == (RANDOM_ADMISSIONS, 0), day.table() + "\n".join(day.nobody.leaks)
 
 
-def test_killed_in_each_step_of_a_revocation(day: BadDay, tmp_path: Path) -> None:
+def test_p6_killed_in_each_step_of_a_revocation(day: BadDay, tmp_path: Path) -> None:
     grace = day.gate.account("grace", "reviewer")
     rows = [Row(f"revocation: {step}", instant) for step, instant in REVOCATION_INSTANTS]
     day.rows += rows
@@ -382,7 +382,7 @@ def is_logged_as_revoked(day: BadDay, document: dict[str, str]) -> bool:
     return count_revocations(day, document) > 0
 
 
-def test_at_the_end_of_the_day_everything_is_as_it_was_promised(
+def test_p6_at_the_end_of_the_day_everything_is_as_it_was_promised(
     day: BadDay, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():

@@ -118,7 +118,7 @@ def registry_paths(candidate: Candidate) -> list[str]:
     ]
 
 
-def test_outsiders_read_nothing_of_a_candidate(gate: Gate, people: People, candidate: Candidate) -> None:
+def test_p1_outsiders_read_nothing_of_a_candidate(gate: Gate, people: People, candidate: Candidate) -> None:
     api = [f"/api/v1/submissions/{candidate.submission}", f"/submissions/{candidate.submission}"]
     api += [f"/api/v1/reports/{candidate.report}"] if candidate.report else []
     for path in [*registry_paths(candidate), *(api if candidate.submission else [])]:
@@ -130,7 +130,7 @@ def test_outsiders_read_nothing_of_a_candidate(gate: Gate, people: People, candi
                 assert candidate.image.manifest not in answer.body
 
 
-def test_outsiders_do_not_find_a_candidate_in_any_list(gate: Gate, people: People, candidate: Candidate) -> None:
+def test_p1_outsiders_do_not_find_a_candidate_in_any_list(gate: Gate, people: People, candidate: Candidate) -> None:
     traces = (candidate.image.digest.removeprefix("sha256:"), candidate.submission or "no-submission")
     lists = [
         f"/v2/{candidate.repository}/tags/list", "/v2/_catalog", "/api/v1/services", "/", "/log",
@@ -152,7 +152,7 @@ def test_outsiders_do_not_find_a_candidate_in_any_list(gate: Gate, people: Peopl
             assert candidate.submission not in [one["id"] for one in gate.submissions(outsider)]
 
 
-def test_outsiders_cannot_mount_or_claim_what_they_cannot_read(
+def test_p1_outsiders_cannot_mount_or_claim_what_they_cannot_read(
     gate: Gate, people: People, candidate: Candidate
 ) -> None:
     for thief, own in ((people.bob, "staging/demo/stolen"), (people.eve, "staging/elsewhere/stolen")):
@@ -167,7 +167,7 @@ def test_outsiders_cannot_mount_or_claim_what_they_cannot_read(
         assert gate.manifest(own, "1.0.0", thief).status == 404
 
 
-def test_a_token_for_a_candidates_repository_opens_nothing_to_anonymous(gate: Gate, candidate: Candidate) -> None:
+def test_p1_a_token_for_a_candidates_repository_opens_nothing_to_anonymous(gate: Gate, candidate: Candidate) -> None:
     scope = f"repository:{candidate.repository}:pull,push"
     token = gate.ask(f"/token?service=x&scope={scope}").json["token"]
     for path in registry_paths(candidate):
@@ -175,7 +175,7 @@ def test_a_token_for_a_candidates_repository_opens_nothing_to_anonymous(gate: Ga
         assert answer.status in (401, 403, 404)
 
 
-def test_the_pusher_and_the_reviewer_read_it(gate: Gate, people: People, candidate: Candidate) -> None:
+def test_p1_the_pusher_and_the_reviewer_read_it(gate: Gate, people: People, candidate: Candidate) -> None:
     for insider in people.insiders:
         for path in registry_paths(candidate):
             if "/manifests/" in path and (candidate.submission is None or path.endswith(candidate.tag)):
@@ -188,7 +188,7 @@ def test_the_pusher_and_the_reviewer_read_it(gate: Gate, people: People, candida
         assert json.loads(gate.ask(f"/api/v1/reports/{candidate.report}", people.grace).body)["verdict"]
 
 
-def test_what_outsiders_may_read_appears_whole_with_the_approval(gate: Gate, people: People) -> None:
+def test_p1_what_outsiders_may_read_appears_whole_with_the_approval(gate: Gate, people: People) -> None:
     image = good_service(files={"unique": "approved at last"})
     assert gate.push(image, "trusted/demo/approved", "1.0.0", people.ada).status == 403
     waiting = gate.wait_for(image.digest, people.ada, "waiting")

@@ -24,7 +24,7 @@ def version(note: str) -> BuiltImage:
     return good_service(labels={"org.opencontainers.image.description": note})
 
 
-def test_of_sixteen_pushers_of_sixteen_digests_exactly_one_gets_the_name(gate: Gate, ada: Account) -> None:
+def test_p2_of_sixteen_pushers_of_sixteen_digests_exactly_one_gets_the_name(gate: Gate, ada: Account) -> None:
     images = [version(f"candidate {n}") for n in range(PUSHERS)]
     for image in images:
         assert gate.upload(image, "trusted/demo/race", ada) is None
@@ -41,7 +41,7 @@ def test_of_sixteen_pushers_of_sixteen_digests_exactly_one_gets_the_name(gate: G
     assert gate.manifest("trusted/demo/race", "1.0.0").body == winner.manifest
 
 
-def test_the_same_digest_again_is_fine_also_sixteen_times_at_once(gate: Gate, ada: Account) -> None:
+def test_p2_the_same_digest_again_is_fine_also_sixteen_times_at_once(gate: Gate, ada: Account) -> None:
     image = version("the same")
     assert gate.upload(image, "trusted/demo/same", ada) is None
     with ThreadPoolExecutor(PUSHERS) as pool:
@@ -58,7 +58,7 @@ def admitted(gate: Gate, ada: Account) -> BuiltImage:
     return image
 
 
-def test_a_digest_put_cannot_set_a_tag_on_the_side(gate: Gate, ada: Account, admitted: BuiltImage) -> None:
+def test_p2_a_digest_put_cannot_set_a_tag_on_the_side(gate: Gate, ada: Account, admitted: BuiltImage) -> None:
     other = version("other")
     assert gate.upload(other, "trusted/demo/tool", ada) is None
     answer = gate.put(other, "trusted/demo/tool", f"{other.digest}?tag=1.0.0", ada)
@@ -68,7 +68,7 @@ def test_a_digest_put_cannot_set_a_tag_on_the_side(gate: Gate, ada: Account, adm
 
 
 @pytest.mark.parametrize("reference", ["1.0.0", "digest"])
-def test_what_is_trusted_is_never_deleted(gate: Gate, ada: Account, admitted: BuiltImage, reference: str) -> None:
+def test_p2_what_is_trusted_is_never_deleted(gate: Gate, ada: Account, admitted: BuiltImage, reference: str) -> None:
     path = f"/v2/trusted/demo/tool/manifests/{admitted.digest if reference == 'digest' else reference}"
     admin = gate.account(f"root-{reference.replace('.', '-')}", "admin")
     for somebody in (ada, admin):
@@ -80,7 +80,7 @@ def test_what_is_trusted_is_never_deleted(gate: Gate, ada: Account, admitted: Bu
 
 
 @pytest.mark.parametrize("tag", ["adm-" + "0" * 64, "sha256-" + "0" * 64 + ".sig", "sha256-" + "0" * 64, "latest"])
-def test_tags_of_the_gates_own_and_tags_that_move_are_refused(gate: Gate, ada: Account, tag: str) -> None:
+def test_p2_tags_of_the_gates_own_and_tags_that_move_are_refused(gate: Gate, ada: Account, tag: str) -> None:
     answer = gate.push(version("reserved"), "trusted/demo/reserved", tag, ada)
     assert answer.status == 403
     assert answer.json["errors"][0]["code"] == "DENIED"
@@ -88,7 +88,7 @@ def test_tags_of_the_gates_own_and_tags_that_move_are_refused(gate: Gate, ada: A
     assert gate.manifest("trusted/demo/reserved", tag).status == 404
 
 
-def test_an_author_of_another_community_cannot_take_the_name(gate: Gate, admitted: BuiltImage) -> None:
+def test_p2_an_author_of_another_community_cannot_take_the_name(gate: Gate, admitted: BuiltImage) -> None:
     eve = gate.account("eve", "author", "elsewhere")
     answer = gate.push(version("eve"), "trusted/demo/tool", "2.0.0", eve)
     assert answer.status in (401, 403)

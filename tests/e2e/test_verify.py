@@ -55,14 +55,14 @@ def host(gate: Gate, admitted: BuiltImage, tmp_path: Path) -> Host:
     return Host.init(tmp_path / "view", gate)
 
 
-def test_an_admitted_digest_is_accepted_by_digest_name_and_image_id(host: Host, admitted: BuiltImage) -> None:
+def test_p5_an_admitted_digest_is_accepted_by_digest_name_and_image_id(host: Host, admitted: BuiltImage) -> None:
     version = admitted.labels["eudat.gef.service.version"]
     names = admitted.digest, f"{REPOSITORY}:{version}", admitted.config_digest, f"{REPOSITORY}@{admitted.digest}"
     for what in names:
         assert "ADMITTED" in host.verify(what, "--offline", check=0).stdout
 
 
-def test_an_unadmitted_digest_is_refused(gate: Gate, ada: Account, host: Host) -> None:
+def test_p5_an_unadmitted_digest_is_refused(gate: Gate, ada: Account, host: Host) -> None:
     denied = good_service(user="root")
     assert gate.push(denied, REPOSITORY, "99.0.0", ada).status == 403
     refused = host.verify(denied.digest, check=1)
@@ -71,14 +71,14 @@ def test_an_unadmitted_digest_is_refused(gate: Gate, ada: Account, host: Host) -
     assert f"no image was ever admitted as {REPOSITORY}:99.0.0" in host.verify(f"{REPOSITORY}:99.0.0", check=1).stdout
 
 
-def test_a_name_with_another_digest_is_refused(gate: Gate, ada: Account, host: Host, admitted: BuiltImage) -> None:
+def test_p5_a_name_with_another_digest_is_refused(gate: Gate, ada: Account, host: Host, admitted: BuiltImage) -> None:
     other = admit(gate, ada)
     version = admitted.labels["eudat.gef.service.version"]
     refused = host.verify(f"{REPOSITORY}:{version}@{other.digest}", check=1)
     assert "name_mismatch" in refused.stdout
 
 
-def test_a_revoked_digest_is_refused_with_the_reason(
+def test_p5_a_revoked_digest_is_refused_with_the_reason(
     gate: Gate, grace: Account, host: Host, admitted: BuiltImage
 ) -> None:
     done = command("revoke", admitted.digest, "--reason", "wrong calibration", env=gate.client_env(grace))
@@ -94,7 +94,7 @@ def test_a_revoked_digest_is_refused_with_the_reason(
     assert gate.manifest(REPOSITORY, admitted.digest).status == 200
 
 
-def test_a_view_beyond_its_age_decides_nothing(host: Host, admitted: BuiltImage) -> None:
+def test_p5_a_view_beyond_its_age_decides_nothing(host: Host, admitted: BuiltImage) -> None:
     assert host.verify(admitted.digest, "--offline", clock_off_s=DAY_S - 600).returncode == 0
     refused = host.verify(admitted.digest, "--offline", clock_off_s=DAY_S + 600, check=1)
     assert "view_too_old" in refused.stdout
@@ -102,7 +102,7 @@ def test_a_view_beyond_its_age_decides_nothing(host: Host, admitted: BuiltImage)
     assert host.verify(admitted.digest, "--offline", "--max-age-h", "48", clock_off_s=DAY_S + 600).returncode == 0
 
 
-def test_a_clock_set_back_does_not_make_a_view_young(host: Host, admitted: BuiltImage) -> None:
+def test_p5_a_clock_set_back_does_not_make_a_view_young(host: Host, admitted: BuiltImage) -> None:
     refused = host.verify(admitted.digest, "--offline", clock_off_s=-DAY_S, check=1)
     assert "the clock was set back" in refused.stdout
     online = host.verify(admitted.digest, clock_off_s=-DAY_S)
@@ -110,7 +110,7 @@ def test_a_clock_set_back_does_not_make_a_view_young(host: Host, admitted: Built
     assert "clock" in said(online)
 
 
-def test_a_gate_that_is_away_does_not_stop_a_host(gate: Gate, host: Host, admitted: BuiltImage) -> None:
+def test_p5_a_gate_that_is_away_does_not_stop_a_host(gate: Gate, host: Host, admitted: BuiltImage) -> None:
     gate.stop()
     try:
         accepted = host.verify(admitted.digest, check=0)
@@ -123,11 +123,11 @@ def without_view(tmp_path: Path) -> Host:
     return Host(tmp_path / "no view")
 
 
-def test_a_host_without_a_view_says_so_with_its_own_code(tmp_path: Path, admitted: BuiltImage) -> None:
+def test_p5_a_host_without_a_view_says_so_with_its_own_code(tmp_path: Path, admitted: BuiltImage) -> None:
     assert "there is no view" in said(without_view(tmp_path).verify(admitted.digest, "--offline", check=3))
 
 
-def test_another_root_key_is_not_pinned(gate: Gate, tmp_path: Path) -> None:
+def test_p5_another_root_key_is_not_pinned(gate: Gate, tmp_path: Path) -> None:
     wrong = "sha256:" + "0" * 64
     done = command("host", "init", "--gate", gate.url, "--fingerprint", wrong, "--view", tmp_path / "v", check=1)
     assert wrong in done.stderr
@@ -137,7 +137,7 @@ def test_another_root_key_is_not_pinned(gate: Gate, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lie", ["withheld", "altered"])
-def test_a_hidden_statement_is_no_admission(
+def test_p5_a_hidden_statement_is_no_admission(
     gate: Gate, ada: Account, admitted: BuiltImage, tmp_path: Path, lie: str
 ) -> None:
     other = admit(gate, ada)
@@ -168,7 +168,7 @@ def is_about(file: Path, image: BuiltImage) -> bool:
 
 
 @pytest.mark.parametrize("what", ["tile/entries/", "checkpoint"])
-def test_one_wrong_byte_in_the_log_is_refused(gate: Gate, admitted: BuiltImage, tmp_path: Path, what: str) -> None:
+def test_p5_one_wrong_byte_in_the_log_is_refused(gate: Gate, admitted: BuiltImage, tmp_path: Path, what: str) -> None:
     def alter(path: str, answer: Answer) -> Answer:
         if not path.startswith(f"/log/{what}") or answer.status != 200:
             return answer
@@ -186,7 +186,7 @@ def test_one_wrong_byte_in_the_log_is_refused(gate: Gate, admitted: BuiltImage, 
 # The gate itself lies: an older copy of its data, with all its keys, comes back at the same address
 
 
-def test_a_gate_that_changed_its_past_is_refused_and_each_way_has_its_name(
+def test_p5_a_gate_that_changed_its_past_is_refused_and_each_way_has_its_name(
     start_gate: Callable[..., Gate], tmp_path: Path
 ) -> None:
     gate = start_gate()

@@ -226,7 +226,7 @@ _KINDS = st.sampled_from(["admit", "revoke", "readmit", "stale readmit", "hide"]
 
 @given(steps=st.lists(st.tuples(_KINDS, st.sampled_from("ab"), st.integers(0, 2)), max_size=14), cut=st.integers(0, 14))
 @settings(max_examples=60, deadline=None)
-def test_the_fold_never_allows_a_revoked_digest_and_pieces_give_the_whole(
+def test_p5_the_fold_never_allows_a_revoked_digest_and_pieces_give_the_whole(
     steps: list[tuple[str, str, int]], cut: int
 ) -> None:
     entries: list[Entry] = []

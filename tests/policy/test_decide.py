@@ -110,7 +110,7 @@ def test_an_unknown_outcome_is_listed_as_a_warning_with_its_reason(load, judge):
     assert verdict.reasons == ("no check speaks against it; 1 warning",)
 
 
-def test_a_failure_that_names_no_finding_is_not_admitted(load, judge):
+def test_p3_a_failure_that_names_no_finding_is_not_admitted(load, judge):
     answers = [CheckResult("USR-001", Outcome.FAIL) if r.id == "USR-001" else r for r in results()]
     assert judge(load(), answers).decision is Decision.UNDECIDED
 
@@ -218,7 +218,7 @@ def test_a_waiver_that_excuses_nothing_is_noted(load, judge):
     assert not judge(policy, repository=None).findings
 
 
-def test_no_waiver_lifts_an_unknown_outcome(load, judge):
+def test_p3_no_waiver_lifts_an_unknown_outcome(load, judge):
     policy = load("unknown: deny\n" + waiver("{repository: gef/*}"))
     assert judge(policy, results(unknown=["USR-001"])).decision is Decision.DENY
 

@@ -99,7 +99,7 @@ async def test_before_it_nothing_is_visible_and_after_it_everything(
 
 
 @pytest.mark.slow
-async def test_a_failure_at_any_statement_leaves_nothing_visible_and_a_retry_completes(memory: MemoryDatabase) -> None:
+async def test_p1_a_failure_at_any_statement_leaves_nothing_visible_and_a_retry_completes(memory: MemoryDatabase) -> None:
     admission = Admission(memory)
     submission = await admission.prepare(children=("amd64", "arm64"))
     failures = 0
@@ -129,7 +129,7 @@ async def test_publishing_again_changes_nothing(memory: MemoryDatabase) -> None:
 
 
 @pytest.mark.parametrize("applied", [False, True])
-async def test_what_was_revoked_meanwhile_never_becomes_visible(
+async def test_p1_what_was_revoked_meanwhile_never_becomes_visible(
     admission: Admission, revocations: SqlRevocations, applied: bool
 ) -> None:
     submission = await admission.prepare()

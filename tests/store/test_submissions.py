@@ -153,7 +153,7 @@ async def test_workers_that_claim_at_the_same_time_never_hold_the_same_submissio
     assert len(ids) == len(set(ids)) == 8
 
 
-async def test_of_64_digests_that_race_for_one_name_exactly_one_gets_it(on_disk: Database) -> None:
+async def test_p2_of_64_digests_that_race_for_one_name_exactly_one_gets_it(on_disk: Database) -> None:
     """P2."""
     submissions = SqlSubmissions(on_disk)
     racing = [await approved(submissions, f"image {n}") for n in range(64)]

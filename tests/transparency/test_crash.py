@@ -166,7 +166,7 @@ class Trial:
     ],
 )
 @pytest.mark.slow
-async def test_a_failure_at_any_operation_loses_nothing_and_forks_nothing(
+async def test_p4_a_failure_at_any_operation_loses_nothing_and_forks_nothing(
     prepared: Path, tmp_path: Path, entry: MakeEntry, origin: str, log_signer: NoteSigner, cosigner: CosignatureSigner,
     clock: Any, after: bool, go_on: bool,
 ) -> None:  # fmt: skip
