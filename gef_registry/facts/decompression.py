@@ -17,13 +17,13 @@ try:
     from isal import isal_zlib
 
     _fast: Any = isal_zlib
-except ImportError:  # pragma: no cover - the tests run the fallback by its name
+except ImportError:  # the tests run the fallback by its name
     _fast = None
 try:
     import zstandard
 
     _zstandard: Any = zstandard
-except ImportError:  # pragma: no cover
+except ImportError:
     _zstandard = None
 
 PIECE = 1 << 20

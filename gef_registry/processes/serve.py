@@ -31,6 +31,7 @@ from gef_registry.web.app import RUNNER_OPTIONS, build_app
 from gef_registry.web.ports import Origin
 from gef_registry.wiring.gate import Gate, GateConfig
 from gef_registry.wiring.gate_ports import gate_ports
+from gef_registry.wiring.identity import TRIAL_URL
 from gef_registry.wiring.token_key import token_issuer
 
 log = logging.getLogger(__name__)
@@ -152,10 +153,10 @@ def _address(listening: socket.socket, context: ssl.SSLContext | None) -> str:
 
 
 def _origin(gate: Gate, listening: socket.socket, *, tls: bool) -> Origin:
-    """In a trial clients are sent to the address that is listened on; otherwise to the public URL, always."""
+    """Clients are sent to the public URL, always; to the address that is listened on when no URL was ever given."""
     keyset = gate.keyring.keyset
     base = keyset.verifier_id
-    if gate.trial:
+    if keyset.verifier_id == TRIAL_URL:
         host, port = listening.getsockname()[:2]
         host = "localhost" if ip_address(host).is_unspecified else f"[{host}]" if ":" in host else host
         base = f"{'https' if tls else 'http'}://{host}:{port}"

@@ -17,4 +17,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("records of admissions are never taken back; restore the copy made before the upgrade")
+    raise RuntimeError("records of admissions are never taken back; restore the copy made before the upgrade")
