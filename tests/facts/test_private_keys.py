@@ -164,7 +164,7 @@ def test_what_does_not_decode_is_no_key(name: str) -> None:
     assert find_keys(NOT_KEYS[name]) == ()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_damaged_keys_never_crash_the_scanner(data: st.DataObject) -> None:
     content = bytearray(keys()[data.draw(st.sampled_from(KEY_NAMES))][0])

@@ -74,7 +74,7 @@ def test_it_sees_the_names_kinds_and_bodies_that_tarfile_sees(
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=3000), st.integers(1, 1024))
 def test_any_bytes_are_read_or_refused_and_nothing_else(noise: bytes, step: int) -> None:
     try:
@@ -83,7 +83,7 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(noise: bytes, step: int)
         assert refusal.kind in (ProblemKind.MALFORMED_ARCHIVE, ProblemKind.LIMIT_EXCEEDED)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_a_damaged_archive_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
     content = bytearray(layer({"etc/passwd": "root:x:0:0::/:/bin/sh\n", "a" * 120: b"x" * 700}))

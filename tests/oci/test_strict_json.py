@@ -104,7 +104,7 @@ def test_any_document_is_read_as_the_standard_library_reads_it(value: object) ->
 
 
 @given(st.binary(max_size=60) | st.text('[]{}",:\\u0aeE1-. ntf', max_size=60).map(str.encode))
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_any_bytes_are_json_or_bad_input(content: bytes) -> None:
     try:
         value = strict_json.loads(content, what="it")

@@ -57,7 +57,7 @@ WHOLE = write_tar({"index.json": b"{}", LONG: b"x" * 700, "é": b""}, tarfile.PA
 
 
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=8), st.integers(0, len(WHOLE)))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_mutated_tar_is_unavailable_or_stays_inside_the_file(
     tmp_path: Path, changes: list[tuple[int, int]], length: int
 ) -> None:
