@@ -25,6 +25,7 @@ from tests.parts.require import require
 
 settings.register_profile(
     "default",
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     derandomize=os.environ.get("CI") == "true",

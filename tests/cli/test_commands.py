@@ -17,6 +17,7 @@ from gef_registry.resources import read_resource
 HEAVY = ("aiohttp", "docker", "sqlalchemy", "jsonschema", "yaml", "cryptography", "asyncio")
 
 
+@pytest.mark.slow
 def test_help_and_usage_errors_in_a_real_process_load_nothing_heavy():
     code = (
         "import sys, atexit\n"
@@ -30,6 +31,7 @@ def test_help_and_usage_errors_in_a_real_process_load_nothing_heavy():
     assert "docker-archive:FILE" in ended.stdout.replace("│", " ")
 
 
+@pytest.mark.slow
 def test_the_installed_command_ends_with_the_exit_code_of_the_verdict(images):
     command = [
         sys.executable,
@@ -52,6 +54,7 @@ def commands():
     return sorted(typer.main.get_command(application()).commands)
 
 
+@pytest.mark.slow
 def test_every_command_shows_help(run):
     for name in commands():
         ended = run(name, "--help")

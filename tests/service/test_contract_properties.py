@@ -55,6 +55,7 @@ def _input(number: int) -> st.SearchStrategy[InputPort]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @moderate
 @given(services())
 def test_the_labels_of_any_valid_service_describe_it_again_without_problems(service: Service) -> None:

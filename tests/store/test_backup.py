@@ -96,6 +96,7 @@ def require_clean(data: Path) -> int:
     return report.entries
 
 
+@pytest.mark.slow
 async def test_a_restored_gate_has_the_same_records_blobs_keys_and_log(
     data: Path, tmp_path: Path, open_log: OpenLog
 ) -> None:
@@ -226,6 +227,7 @@ async def test_a_restored_gate_signs_nothing_until_it_is_confirmed(data: Path, t
         confirm(tmp_path / "new", seen_size=None)
 
 
+@pytest.mark.slow
 async def test_the_mark_of_a_restored_gate_is_not_taken_off_by_backing_it_up(data: Path, tmp_path: Path) -> None:
     back_up(data, tmp_path / "one.tar")
     restore(tmp_path / "one.tar", tmp_path / "new")
