@@ -17,7 +17,8 @@ ifeq ($(REQUIRE_REAL),1)
 export GEF_REGISTRY_REQUIRE_REAL := 1
 endif
 export VENV
-export PYTHONDONTWRITEBYTECODE ?= 1
+# Byte code is kept (and ignored by git): without it every worker and every gate that a test starts compiles everything again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
