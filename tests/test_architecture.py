@@ -27,55 +27,12 @@ ALLOWED: dict[str, set[str]] = {
     "policy": {"errors", "oci", "checks.model", "resources"},
     "report": {"errors", "oci", "checks.model", "resources", "policy", "facts.model"},
     "admission": {"errors", "oci", "service", "facts", "checks", "policy", "signing", "transparency"},
-    "store": {
-        *_BASE,
-        "settings",
-        "oci",
-        "service",
-        "transparency",
-        "signing",
-        "facts",
-        "distribution",
-        "checks",
-        "policy",
-        "report",
-        "admission",
-        "enforcement",
-    },
-    "web": {
-        *_BASE,
-        "settings",
-        "oci",
-        "service",
-        "transparency",
-        "signing",
-        "facts",
-        "distribution",
-        "checks",
-        "policy",
-        "report",
-        "admission",
-        "enforcement",
-    },
-    "wiring": {
-        *_BASE,
-        "settings",
-        "oci",
-        "service",
-        "transparency",
-        "signing",
-        "facts",
-        "distribution",
-        "checks",
-        "policy",
-        "report",
-        "admission",
-        "enforcement",
-        "execution",
-        "store",
-        "web",
-    },
 }
+# The models and ports below the edges; store and web see the same ones, and not each other.
+_BELOW_EDGES = {*_BASE, "settings", "oci", "service", "transparency", "signing", "facts", "distribution", "checks"}
+_BELOW_EDGES |= {"policy", "report", "admission", "enforcement"}
+ALLOWED["store"] = ALLOWED["web"] = _BELOW_EDGES
+ALLOWED["wiring"] = _BELOW_EDGES | {"execution", "store", "web"}
 ALLOWED["processes"] = ALLOWED["wiring"] | {"wiring"}
 ALLOWED["cli"] = ALLOWED["processes"] | {"processes"}
 
